@@ -1,0 +1,1 @@
+"""JSCC-Link: the library that the services and the trainer share."""

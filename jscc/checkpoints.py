@@ -1,0 +1,159 @@
+"""Shipped weights: `<name>.safetensors` (float16) and its model card `<name>.json`.
+
+The weights file carries the method and its configuration, so its digest names both. Transmitter and receiver load
+apart: a service reads only the half that it runs.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save as serialise
+from torch import nn
+
+from jscc import config, models
+
+DIGEST_HEX_DIGITS = 16
+
+Half = Literal["transmitter", "receiver"]
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged or not what its card says."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """The model card.
+
+    Attributes:
+        name: file name without suffix.
+        method: name of the method.
+        digest: first 16 hex digits of the SHA-256 of the weights file.
+        transmitter_digest: digest of the checkpoint whose symbols this receiver understands; equal to `digest` unless
+            the method is only another receiver.
+        config: the method's configuration.
+        training: data, steps, crops, hardware, wall time, recipe.
+        kodak: one row per SNR with the measured metrics.
+    """
+
+    name: str
+    method: str
+    digest: str
+    transmitter_digest: str
+    config: dict[str, Any]
+    training: dict[str, Any] = field(default_factory=dict)
+    kodak: tuple[dict[str, Any], ...] = ()
+
+
+def digest_of(raw: bytes) -> str:
+    """Return the digest of a weights file's bytes."""
+    return hashlib.sha256(raw).hexdigest()[:DIGEST_HEX_DIGITS]
+
+
+def save(folder: Path, card: Card, transmitter: nn.Module, receiver: nn.Module) -> Card:
+    """Write weights and card atomically.
+
+    Args:
+        folder: where to; created when missing.
+        card: its digest is ignored; an empty transmitter_digest becomes the new digest.
+        transmitter: its tensors are saved as "transmitter.<name>".
+        receiver: its tensors are saved as "receiver.<name>".
+
+    Returns:
+        The card as written.
+    """
+    tensors = {
+        f"{half}.{name}": _to_half(tensor)
+        for half, module in (("transmitter", transmitter), ("receiver", receiver))
+        for name, tensor in module.state_dict().items()
+    }
+    metadata = {"method": card.method, "config": json.dumps(card.config, sort_keys=True)}
+    raw = serialise(tensors, metadata=metadata)
+    digest = digest_of(raw)
+    written = dataclasses.replace(card, digest=digest, transmitter_digest=card.transmitter_digest or digest)
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / f"{card.name}.safetensors", raw)
+    write_card(folder, written)
+    return written
+
+
+def write_card(folder: Path, card: Card) -> None:
+    """Write only the card, such as after a new measurement of unchanged weights."""
+    text = json.dumps(dataclasses.asdict(card), indent=2) + "\n"
+    _replace(folder / f"{card.name}.json", text.encode())
+
+
+def cards(folder: Path) -> list[Card]:
+    """Read every card of a folder, by name.
+
+    Raises:
+        CheckpointError: there is no card, or one cannot be read.
+    """
+    found = [read_card(path) for path in sorted(folder.glob("*.json"))]
+    if not found:
+        raise CheckpointError(f"checkpoints: no model card (*.json) in {folder}")
+    return found
+
+
+def read_card(path: Path) -> Card:
+    """Read one card.
+
+    Raises:
+        CheckpointError: the file is missing, is no JSON or lacks a field; names the file and the field.
+    """
+    try:
+        return config.from_mapping(Card, json.loads(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"checkpoint card {path}: {error}") from error
+
+
+def load(folder: Path, card: Card, half: Half, device: str = "cpu") -> nn.Module:
+    """Build one half of a checkpoint's method and load its weights as float32, in evaluation mode.
+
+    Raises:
+        CheckpointError: the weights are missing, are damaged or do not fit the card.
+    """
+    path = folder / f"{card.name}.safetensors"
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"checkpoint {path}: {error.strerror}") from error
+    if digest_of(raw) != card.digest:
+        raise CheckpointError(f"checkpoint {path}: digest {digest_of(raw)} but the card says {card.digest}")
+    method = models.load(card.method)
+    module = _build(method, half, config.from_mapping(method.config_type, card.config, str(path)))
+    with safe_open(path, framework="pt") as file:
+        prefix = half + "."
+        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118  (not a mapping)
+        tensors = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
+    try:
+        module.load_state_dict({name: _to_float(tensor) for name, tensor in tensors.items()})
+    except RuntimeError as error:
+        raise CheckpointError(f"checkpoint {path}: {error}") from error
+    return module.eval().to(device)
+
+
+def _build(method: models.Method, half: Half, settings: Any) -> nn.Module:
+    kind = method.transmitter_type if half == "transmitter" else method.receiver_type
+    return kind(settings)
+
+
+def _to_half(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().cpu().to(torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
+
+
+def _to_float(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _replace(path: Path, raw: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(raw)
+    os.replace(temporary, path)

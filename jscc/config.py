@@ -1,0 +1,86 @@
+"""Typed settings from mappings: one checker for the TOML files of the trainer and the options on the wire."""
+
+import dataclasses
+import tomllib
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Build the dataclass `cls` from a mapping, refusing what does not fit.
+
+    Nested dataclasses are built from nested mappings, lists become tuples, an int is accepted where a float is due.
+
+    Args:
+        cls: a dataclass type; range checks belong into its __post_init__ (raise ValueError naming the field).
+        values: the mapping, such as a TOML table.
+        where: what to name in an error, such as the file and the table.
+
+    Raises:
+        ValueError: an unknown key, a missing key, a wrong type or a value out of range; names `where` and the key.
+    """
+    hints = get_type_hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            known = ", ".join(sorted(fields)) or "none"
+            raise ValueError(f"{where}: unknown key '{key}' (known: {known})")
+    arguments = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in values.items()}
+    missing = [name for name, field in fields.items() if name not in values and _required(field)]
+    if missing:
+        raise ValueError(f"{where}: missing key '{missing[0]}'")
+    try:
+        return cls(**arguments)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ValueError: the file is missing or is not TOML; names the file.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if hint is Any:
+        return value
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{where}: expected a table, got {value!r}")
+        return from_mapping(hint, value, where)  # type: ignore[arg-type]
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return None if value is None else _convert(get_args(hint)[0], value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{where}: expected a list, got {value!r}")
+        return tuple(_convert(get_args(hint)[0], item, where) for item in value)
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{where}: expected a table, got {value!r}")
+        return {key: _convert(get_args(hint)[1], item, where) for key, item in value.items()}
+    return _scalar(hint, value, where)
+
+
+def _scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise ValueError(f"{where}: expected {hint.__name__}, got {value!r}")
+    return value

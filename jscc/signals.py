@@ -1,0 +1,149 @@
+"""The signal conventions of JSCC-Link, stated once.
+
+Images `x` are float32 [B, 3, H, W] in [0, 1]. Sent symbols `s` are real float32 [B, k] with mean power 1 per image over
+the symbols really sent. A channel use is one real symbol, so the bandwidth ratio is `rho = k / (3 H W)`; a paper that
+counts complex symbols states `rho / 2`. Noise has the variance `10^(-snr_db / 10)` per real symbol.
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+MAX_SIDE_PX = 4096
+"""Largest image height and width. Both travel in SIZE_BITS bits each."""
+SIZE_BITS = 12
+
+_POWER_FLOOR = 1e-12
+
+
+@dataclass(frozen=True)
+class Side:
+    """Side information of a batch of equally sized images: what the receiver is told beside the symbols.
+
+    Attributes:
+        height_px: true image height, 1..MAX_SIDE_PX.
+        width_px: true image width, 1..MAX_SIDE_PX.
+        codes: [B, n] float32 holding whole numbers in 0..2^code_bits - 1 (float, so that a straight-through gradient
+            reaches the transmitter); n may be 0.
+        code_bits: bits per code, 0..16.
+    """
+
+    height_px: int
+    width_px: int
+    codes: Tensor
+    code_bits: int
+
+    @property
+    def header_bits(self) -> int:
+        """Bits of side information per image: the two sizes and every code."""
+        return 2 * SIZE_BITS + self.codes.shape[1] * self.code_bits
+
+
+@dataclass(frozen=True)
+class ChannelState:
+    """What the channel tells a receiver.
+
+    Attributes:
+        noise_power: [B] float32, noise variance per real symbol relative to unit signal power; 0 for no noise.
+    """
+
+    noise_power: Tensor
+
+
+def noise_variance(snr_db: Tensor) -> Tensor:
+    """Return the noise variance per real symbol, `10^(-snr_db / 10)`, of any shape."""
+    return torch.pow(10.0, -snr_db / 10.0)
+
+
+def capacity_bits_per_symbol(snr_db: float) -> float:
+    """Return the AWGN capacity `1/2 log2(1 + snr)` in bits per real symbol.
+
+    Source: C. E. Shannon, "Communication in the presence of noise", 1949.
+    """
+    return 0.5 * math.log2(1.0 + 10.0 ** (snr_db / 10.0))
+
+
+def bandwidth_ratio(channel_uses: int, height_px: int, width_px: int) -> float:
+    """Return rho = k / (3 H W), real channel uses per source sample."""
+    return channel_uses / (3 * height_px * width_px)
+
+
+def normalise_power(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale every image's symbols to mean power 1.
+
+    Args:
+        z: [B, k] the symbols really sent, no masked zeros among them.
+
+    Returns:
+        s [B, k] with mean(s^2) = 1 per image, and the scale [B, 1] with z = scale * s. An all-zero row stays zero.
+    """
+    scale = z.square().mean(dim=1, keepdim=True).clamp_min(_POWER_FLOOR).sqrt()
+    return z / scale, scale
+
+
+def derive_seed(root_seed: int, image_id: str, snr_db: float, draw: int) -> int:
+    """Return the 63-bit seed of one noise realisation.
+
+    It depends on nothing but its arguments: not on the method, the replica, the order or the batch, so two methods
+    that send equally many symbols meet the same noise.
+
+    Args:
+        root_seed: seed of the whole sweep.
+        image_id: data set and file name, such as "kodak/kodim01".
+        snr_db: channel SNR in dB; equal to 1e-6 dB means equal.
+        draw: number of the noise draw, from 0.
+    """
+    key = f"{root_seed}|{image_id}|{snr_db + 0.0:.6f}|{draw}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 1
+
+
+def reflect_index(size_px: int, multiple_px: int) -> Tensor:
+    """Return the [padded] int64 source index of every row (or column) of a reflect-padded image.
+
+    Reflects as often as it takes, so that a side of one pixel can be padded too.
+    """
+    missing = -size_px % multiple_px
+    return torch.from_numpy(np.pad(np.arange(size_px), (0, missing), mode="reflect"))
+
+
+def pad_to_multiple(x: Tensor, multiple_px: int) -> Tensor:
+    """Reflect-pad [B, 3, H, W] at the bottom and the right until both sides are multiples of multiple_px."""
+    height_px, width_px = x.shape[-2:]
+    if height_px % multiple_px:
+        x = x.index_select(-2, reflect_index(height_px, multiple_px).to(x.device))
+    if width_px % multiple_px:
+        x = x.index_select(-1, reflect_index(width_px, multiple_px).to(x.device))
+    return x
+
+
+def padded_size(side: Side, multiple_px: int) -> tuple[int, int]:
+    """Return (rows, columns) of the padded image in units of multiple_px."""
+    return -(-side.height_px // multiple_px), -(-side.width_px // multiple_px)
+
+
+def crop(x: Tensor, side: Side) -> Tensor:
+    """Undo pad_to_multiple: keep the image's true size."""
+    return x[..., : side.height_px, : side.width_px]
+
+
+def quantise_log2(value: Tensor, low: float, high: float, bits: int) -> Tensor:
+    """Quantise log2(value) uniformly on [low, high]; whole-number codes with a straight-through gradient.
+
+    Args:
+        value: positive, any shape.
+        low: log2 of the smallest value that can be told.
+        high: log2 of the largest.
+        bits: width of a code.
+    """
+    top = 2**bits - 1
+    code = ((value.log2() - low) / (high - low) * top).clamp(0, top)
+    return code + (code.round() - code).detach()
+
+
+def dequantise_log2(code: Tensor, low: float, high: float, bits: int) -> Tensor:
+    """Invert quantise_log2 up to half a step of (high - low) / (2^bits - 1) octaves."""
+    return torch.exp2(low + code * (high - low) / (2**bits - 1))
