@@ -114,6 +114,15 @@ def read_card(path: Path) -> Card:
         raise CheckpointError(f"checkpoint card {path}: {error}") from error
 
 
+def config_of(card: Card) -> Any:
+    """Return the method's Config that a card describes.
+
+    Raises:
+        ValueError: the card's configuration does not fit the method; names the card and the key.
+    """
+    return config.from_mapping(models.load(card.method).config_type, card.config, f"card of {card.name}")
+
+
 def load(folder: Path, card: Card, half: Half, device: str = "cpu") -> nn.Module:
     """Build one half of a checkpoint's method and load its weights as float32, in evaluation mode.
 
@@ -128,7 +137,8 @@ def load(folder: Path, card: Card, half: Half, device: str = "cpu") -> nn.Module
     if digest_of(raw) != card.digest:
         raise CheckpointError(f"checkpoint {path}: digest {digest_of(raw)} but the card says {card.digest}")
     method = models.load(card.method)
-    module = _build(method, half, config.from_mapping(method.config_type, card.config, str(path)))
+    module_type = method.transmitter_type if half == "transmitter" else method.receiver_type
+    module = module_type(config_of(card))
     with safe_open(path, framework="pt") as file:
         prefix = half + "."
         names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118  (not a mapping)
@@ -138,11 +148,6 @@ def load(folder: Path, card: Card, half: Half, device: str = "cpu") -> nn.Module
     except RuntimeError as error:
         raise CheckpointError(f"checkpoint {path}: {error}") from error
     return module.eval().to(device)
-
-
-def _build(method: models.Method, half: Half, settings: Any) -> nn.Module:
-    kind = method.transmitter_type if half == "transmitter" else method.receiver_type
-    return kind(settings)
 
 
 def _to_half(tensor: torch.Tensor) -> torch.Tensor:

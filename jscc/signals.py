@@ -44,6 +44,21 @@ class Side:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """What one image of a known size costs on the link, before anything is sent.
+
+    Attributes:
+        channel_uses: real symbols k, padding included.
+        code_count: codes of side information beside the size.
+        code_bits: bits per code.
+    """
+
+    channel_uses: int
+    code_count: int
+    code_bits: int
+
+
+@dataclass(frozen=True)
 class ChannelState:
     """What the channel tells a receiver.
 
@@ -120,9 +135,24 @@ def pad_to_multiple(x: Tensor, multiple_px: int) -> Tensor:
     return x
 
 
-def padded_size(side: Side, multiple_px: int) -> tuple[int, int]:
+def padded_size(height_px: int, width_px: int, multiple_px: int) -> tuple[int, int]:
     """Return (rows, columns) of the padded image in units of multiple_px."""
-    return -(-side.height_px // multiple_px), -(-side.width_px // multiple_px)
+    return -(-height_px // multiple_px), -(-width_px // multiple_px)
+
+
+def check_received(y: Tensor, side: Side, layout: Layout) -> None:
+    """Check that symbols and side information are what an image of this size is sent as.
+
+    Raises:
+        ValueError: a number differs; names the field and both numbers.
+    """
+    size = f"a {side.width_px}x{side.height_px} px image"
+    if y.shape[1] != layout.channel_uses:
+        raise ValueError(f"symbols: {y.shape[1]} symbols, expected {layout.channel_uses} for {size}")
+    told = (side.codes.shape[1], side.code_bits if side.codes.shape[1] else layout.code_bits)
+    if told != (layout.code_count, layout.code_bits):
+        expected = f"{layout.code_count} of {layout.code_bits} bits"
+        raise ValueError(f"side.codes: {told[0]} of {told[1]} bits, expected {expected} for {size}")
 
 
 def crop(x: Tensor, side: Side) -> Tensor:

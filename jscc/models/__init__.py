@@ -17,7 +17,8 @@ class Method:
 
     Attributes:
         name: module name, the name on the wire.
-        config_type: frozen dataclass of what is fixed when a checkpoint is trained.
+        config_type: frozen dataclass of what is fixed when a checkpoint is trained, with `layout(height_px, width_px)
+            -> Layout`.
         options_type: frozen dataclass of what a request may choose.
         transmitter_type: `forward(x, snr_db, options) -> (s, side)`.
         receiver_type: `forward(y, side, state, options) -> x_hat`.

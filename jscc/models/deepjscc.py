@@ -24,7 +24,9 @@ from jscc.models import _linear
 from jscc.models._layers import SNR_KNOTS_DB, ResidualBlock, SNRAttention
 from jscc.signals import (
     ChannelState,
+    Layout,
     Side,
+    check_received,
     crop,
     dequantise_log2,
     normalise_power,
@@ -59,10 +61,10 @@ class Config:
         if not 1 <= self.latent_channels <= 3 * DOWNSAMPLING**2:
             raise ValueError(f"latent_channels must be in 1..768, got {self.latent_channels}")
 
-    @property
-    def rho(self) -> float:
-        """Bandwidth ratio for images whose sides are multiples of 16."""
-        return self.latent_channels / (3 * DOWNSAMPLING**2)
+    def layout(self, height_px: int, width_px: int) -> Layout:
+        """Return what an image of this size costs: latent_channels symbols per 16x16 pixels and one scale."""
+        rows, columns = padded_size(height_px, width_px, DOWNSAMPLING)
+        return Layout(self.latent_channels * rows * columns, 1, SCALE_BITS)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Receiver(nn.Module):
     def __init__(self, config: Config) -> None:
         """Build the decoder that mirrors the encoder."""
         super().__init__()
-        self.latent_channels = config.latent_channels
+        self.config = config
         widths = config.stage_channels[::-1]
         self.head = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
         self.carriers = nn.ModuleList()
@@ -139,15 +141,11 @@ class Receiver(nn.Module):
         Raises:
             ValueError: k does not fit the image size, or the scale is missing.
         """
-        rows, columns = padded_size(side, DOWNSAMPLING)
-        if y.shape[1] != self.latent_channels * rows * columns:
-            expected = self.latent_channels * rows * columns
-            raise ValueError(f"symbols: {y.shape[1]} symbols, expected {expected} for this image size")
-        if side.codes.shape[1] != 1:
-            raise ValueError(f"side: {side.codes.shape[1]} codes, expected 1 (the scale)")
+        check_received(y, side, self.config.layout(side.height_px, side.width_px))
+        rows, columns = padded_size(side.height_px, side.width_px, DOWNSAMPLING)
         scale = dequantise_log2(side.codes, *SCALE_LOG2, SCALE_BITS)
         snr_db = -10 * state.noise_power.clamp_min(_NOISE_POWER_FLOOR).log10()
-        z = self.head((y * scale).unflatten(1, (self.latent_channels, rows, columns)))
+        z = self.head((y * scale).unflatten(1, (self.config.latent_channels, rows, columns)))
         for blocks, attention, carrier in zip(self.blocks, self.attention, self.carriers, strict=True):
             z = carrier(attention(blocks(z), snr_db))
         x_hat = crop(self.output(z), side).float() + 0.5
@@ -168,7 +166,7 @@ def initialise(transmitter: Transmitter, receiver: Receiver, images: list[Tensor
         images: uint8 [3, H, W] training images.
     """
     code = _linear.fit(images, DOWNSAMPLING)
-    kept = receiver.latent_channels
+    kept = receiver.config.latent_channels
     klt = (code.basis @ _linear.hadamard_packet(DOWNSAMPLING, STAGES - 1)).unflatten(1, (-1, 2, 2))
     grid_db = torch.linspace(*SNR_KNOTS_DB, 241)
     gain, weight = code.gains(grid_db, kept)

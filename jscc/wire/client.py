@@ -1,0 +1,134 @@
+"""Calls from the orchestrator to a service, timed."""
+
+import time
+from dataclasses import dataclass
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from jscc.wire import codec
+from jscc.wire.errors import LinkError
+from jscc.wire.transport import CLIENT_OPTIONS, target
+from jscc.wire.v1 import symbols_pb2 as pb
+
+PACKAGE = "jscc.wire.v1"
+
+A = TypeVar("A", bound=Message)
+
+
+@dataclass(frozen=True)
+class HopTimes:
+    """One hop as its caller saw it.
+
+    Attributes:
+        wait_ns: from handing the request to gRPC until its answer was there.
+        codec_ns: the caller's own serialising and parsing.
+        timing: the service's own record.
+    """
+
+    wait_ns: int
+    codec_ns: int
+    timing: pb.HopTiming
+
+    @property
+    def network_ns(self) -> int:
+        """The wait less the service's own time."""
+        own = self.timing
+        return self.wait_ns - own.queue_ns - own.deserialize_ns - own.compute_ns - own.serialize_ns
+
+
+class Client:
+    """A connection to one service."""
+
+    def __init__(self, hop: str, address: str) -> None:
+        """Connect lazily to the service `hop` (encoder, channel, decoder or orchestrator) at host:port."""
+        self.hop, self.address = hop, address
+        self._prefix = f"/{PACKAGE}.{hop.capitalize()}Service/"
+        self._channel = grpc.aio.insecure_channel(target(address), options=CLIENT_OPTIONS)
+
+    async def close(self) -> None:
+        """Close the connection; calls under way fail."""
+        await self._channel.close()
+
+    async def exchange(
+        self, rpc: str, request: tuple[Message, codec.Array], answer_type: type[A], timeout_s: float
+    ) -> tuple[A, codec.Array, HopTimes]:
+        """Call an RPC whose request and answer both carry a tensor.
+
+        Args:
+            rpc: name of the RPC.
+            request: the message without its tensor, and the tensor.
+            answer_type: class of the answer; has the field `timing`.
+            timeout_s: deadline in seconds, sent along.
+
+        Returns:
+            The answer without its tensor, the tensor, and where the time went.
+
+        Raises:
+            LinkError: the call failed.
+            CodecError: the answer is not what it should be.
+        """
+        begun = time.perf_counter_ns()
+        raw = codec.encode(*request)
+        sent = time.perf_counter_ns()
+        answer_raw = await self._call(rpc, raw, timeout_s)
+        arrived = time.perf_counter_ns()
+        answer, array = codec.decode(answer_type, answer_raw)
+        done = time.perf_counter_ns()
+        timing: pb.HopTiming = answer.timing  # type: ignore[attr-defined]
+        return answer, array, HopTimes(arrived - sent, sent - begun + done - arrived, timing)
+
+    async def call(self, rpc: str, request: Message, answer_type: type[A], timeout_s: float) -> A:
+        """Call an RPC of plain messages.
+
+        Raises:
+            LinkError: the call failed.
+        """
+        return answer_type.FromString(await self._call(rpc, request.SerializeToString(), timeout_s))
+
+    async def stream(self, rpc: str, request: Message, answer_type: type[A]):  # type: ignore[no-untyped-def]
+        """Call an RPC that answers with a stream; yields its messages.
+
+        Raises:
+            LinkError: the call failed.
+        """
+        call = self._channel.unary_stream(self._prefix + rpc)(request.SerializeToString())
+        try:
+            async for raw in call:
+                yield answer_type.FromString(raw)
+        except grpc.aio.AioRpcError as error:
+            raise self._link_error(error) from None
+        finally:
+            call.cancel()
+
+    async def wait_until_serving(self, timeout_s: float) -> None:
+        """Wait until the service's health is SERVING.
+
+        Raises:
+            LinkError: it is not within timeout_s seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        stub = health_pb2_grpc.HealthStub(self._channel)
+        request = health_pb2.HealthCheckRequest(service=f"{PACKAGE}.{self.hop.capitalize()}Service")
+        call = stub.Watch(request, wait_for_ready=True, timeout=max(deadline - time.monotonic(), 0.001))
+        try:
+            async for answer in call:
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    return
+        except grpc.aio.AioRpcError as error:
+            raise self._link_error(error) from None
+        finally:
+            call.cancel()
+        raise LinkError(self.hop, self.address, "UNAVAILABLE", "the health check ended")
+
+    async def _call(self, rpc: str, raw: bytes, timeout_s: float) -> bytes:
+        try:
+            answer: bytes = await self._channel.unary_unary(self._prefix + rpc)(raw, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise self._link_error(error) from None
+        return answer
+
+    def _link_error(self, error: grpc.aio.AioRpcError) -> LinkError:
+        return LinkError(self.hop, self.address, error.code().name, error.details() or "no details")

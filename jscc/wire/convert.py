@@ -1,0 +1,73 @@
+"""Between the messages' small parts and the library's types. Both ends check what arrives here."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import torch
+
+from jscc import config
+from jscc.signals import MAX_SIDE_PX, ChannelState, Side
+from jscc.wire.codec import CodecError
+from jscc.wire.v1 import symbols_pb2 as pb
+
+MAX_CODE_BITS = 16
+
+T = TypeVar("T")
+
+
+def side_to_wire(side: Side) -> pb.SideInformation:
+    """Write the side information of one image (codes [1, n])."""
+    codes = [round(code) for code in side.codes[0].tolist()]
+    return pb.SideInformation(height_px=side.height_px, width_px=side.width_px, codes=codes, code_bits=side.code_bits)
+
+
+def side_from_wire(side: pb.SideInformation, device: str) -> Side:
+    """Read the side information of one image.
+
+    Raises:
+        CodecError: a size or a code is out of its range; names the field.
+    """
+    for name in ("height_px", "width_px"):
+        value = getattr(side, name)
+        if not 1 <= value <= MAX_SIDE_PX:
+            raise CodecError(f"side.{name}: {value} is outside 1..{MAX_SIDE_PX}")
+    if side.code_bits > MAX_CODE_BITS:
+        raise CodecError(f"side.code_bits: {side.code_bits} is above {MAX_CODE_BITS}")
+    if side.codes and max(side.codes) >= 2**side.code_bits:
+        raise CodecError(f"side.codes: {max(side.codes)} does not fit {side.code_bits} bits")
+    codes = torch.tensor([list(side.codes)], dtype=torch.float32, device=device)
+    return Side(side.height_px, side.width_px, codes.reshape(1, -1), side.code_bits)
+
+
+def state_from_wire(state: pb.ChannelState, device: str) -> ChannelState:
+    """Read the channel state of one image.
+
+    Raises:
+        CodecError: the noise power is no power.
+    """
+    if not 0 <= state.noise_power < float("inf"):
+        raise CodecError(f"state.noise_power: {state.noise_power} must be a number of at least 0")
+    return ChannelState(torch.tensor([state.noise_power], dtype=torch.float32, device=device))
+
+
+def options_to_wire(options: Mapping[str, Any]) -> dict[str, pb.OptionValue]:
+    """Write a method's options by the kind of each value."""
+    kinds = {bool: "bool_value", int: "int_value", float: "double_value", str: "string_value"}
+    return {name: pb.OptionValue(**{kinds[type(value)]: value}) for name, value in options.items()}
+
+
+def options_from_wire(options_type: type[T], values: Mapping[str, pb.OptionValue]) -> T:
+    """Read and check a method's options.
+
+    Raises:
+        ValueError: an unknown option, a wrong kind or a value out of range; names the option.
+    """
+    kinds = {name: value.WhichOneof("kind") for name, value in values.items()}
+    given = {name: getattr(values[name], kind) if kind else None for name, kind in kinds.items()}
+    return config.from_mapping(options_type, given, "options")
+
+
+def options_in_force(options: Any) -> dict[str, pb.OptionValue]:
+    """Write all options of a method, defaults included."""
+    return options_to_wire(dataclasses.asdict(options))

@@ -1,0 +1,73 @@
+"""Settings that every service reads from its environment."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import structlog
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings
+
+from jscc.wire.server import Binding
+
+S = TypeVar("S", bound="ServiceSettings")
+
+
+class ServiceSettings(BaseSettings):
+    """What every service can be told."""
+
+    listen_address: str = Field("127.0.0.1:0", pattern=r"^\S+:\d{1,5}$", description="host:port to listen on")
+    max_queue: int = Field(64, ge=0, le=10_000, description="requests that may wait for the model thread")
+    reflection: bool = Field(True, description="whether clients may ask for the .proto files")
+    grace_s: float = Field(30.0, ge=0, le=3600, description="time for the work under way after SIGTERM")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
+
+    def binding(self) -> Binding:
+        """Return where and how to serve."""
+        return Binding(self.listen_address, self.max_queue, self.reflection, self.grace_s)
+
+    def in_force(self) -> dict[str, str]:
+        """Return every setting by the name of its environment variable."""
+        return {name.upper(): str(value) for name, value in self.model_dump().items()}
+
+
+class ModelSettings(ServiceSettings):
+    """What a service that hosts models can be told besides."""
+
+    methods: str = Field("", description="methods to serve, separated by commas; empty for all that have weights")
+    checkpoints: Path = Field(Path("checkpoints"), description="folder of weights and cards")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the models run")
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="arithmetic of the networks")
+    threads: int = Field(0, ge=0, le=1024, description="CPU threads of the models; 0 for one per core")
+
+
+def read(settings_type: type[S]) -> S:
+    """Read settings from the environment; end the process with a line per bad value."""
+    try:
+        return settings_type()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            print(f"{name}={problem['input']!r}: {problem['msg']}", file=sys.stderr)
+        sys.exit(2)
+
+
+def log_to_stderr(service: str, level: str) -> None:
+    """Log one JSON object per line with time, level, service and event."""
+    chain = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        lambda _logger, _name, event: {"service": service, **event},
+    ]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=chain,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.JSONRenderer(),
+        ],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level, handlers=[handler], force=True)

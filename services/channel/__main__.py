@@ -1,0 +1,19 @@
+"""`python -m services.channel`: serve the channel."""
+
+from jscc.hosting import start_torch
+from jscc.wire import server
+from jscc.wire.settings import log_to_stderr, read
+from services.channel.servicer import ChannelServicer
+from services.channel.settings import ChannelSettings
+
+
+def main() -> None:
+    """Read the settings, serve until SIGTERM."""
+    settings = read(ChannelSettings)
+    log_to_stderr("channel", settings.log_level)
+    start_torch(settings.threads)
+    server.run(ChannelServicer(settings.in_force()).service(), settings.binding())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""`python -m services.decoder`: serve the decoder."""
+
+from jscc.hosting import Host, start_torch
+from jscc.wire import server
+from jscc.wire.settings import log_to_stderr, read
+from services.decoder.servicer import DecoderServicer
+from services.decoder.settings import DecoderSettings
+
+
+def main() -> None:
+    """Read the settings, load the receivers, serve until SIGTERM."""
+    settings = read(DecoderSettings)
+    log_to_stderr("decoder", settings.log_level)
+    start_torch(settings.threads)
+    host = Host(settings.checkpoints, "receiver", settings.methods, settings.device, settings.precision)
+    server.run(DecoderServicer(host, settings.in_force()).service(), settings.binding())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""`python -m services.encoder`: serve the encoder."""
+
+from jscc.hosting import Host, start_torch
+from jscc.wire import server
+from jscc.wire.settings import log_to_stderr, read
+from services.encoder.servicer import EncoderServicer
+from services.encoder.settings import EncoderSettings
+
+
+def main() -> None:
+    """Read the settings, load the transmitters, serve until SIGTERM."""
+    settings = read(EncoderSettings)
+    log_to_stderr("encoder", settings.log_level)
+    start_torch(settings.threads)
+    host = Host(settings.checkpoints, "transmitter", settings.methods, settings.device, settings.precision)
+    server.run(EncoderServicer(host, settings.in_force()).service(), settings.binding())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The encoder: image to symbols."""
+
+import time
+
+import numpy as np
+import torch
+
+from jscc.channels.awgn import MAX_SNR_DB, MIN_SNR_DB
+from jscc.hosting import NOMINAL_SIZE_PX, Host, Hosted
+from jscc.signals import MAX_SIDE_PX
+from jscc.wire import codec, convert
+from jscc.wire.errors import CheckpointMismatchError, TooLargeError
+from jscc.wire.server import Service
+from jscc.wire.v1 import encoder_pb2 as pb
+from jscc.wire.v1 import symbols_pb2
+
+
+class EncoderServicer:
+    """Handlers of the encoder service."""
+
+    def __init__(self, host: Host, settings: dict[str, str]) -> None:
+        """Serve the transmitters of `host`; `settings` are only described."""
+        self._host, self._settings = host, settings
+
+    def encode(self, raw: bytes, hop: codec.Hop) -> bytes:
+        """Answer EncodeRequest bytes with EncodeResponse bytes.
+
+        Raises:
+            ValueError: a field is out of its range.
+            UnknownMethodError: the method is not served.
+            CheckpointMismatchError: the wanted checkpoint is not here.
+        """
+        request, image = codec.decode(pb.EncodeRequest, raw)
+        hosted = self._pick(request.context)
+        options = convert.options_from_wire(hosted.method.options_type, request.options)
+        if not MIN_SNR_DB <= request.snr_db <= MAX_SNR_DB:
+            raise ValueError(f"snr_db: {request.snr_db} is outside {MIN_SNR_DB:g}..{MAX_SNR_DB:g} dB")
+        x = _to_tensor(image).to(self._host.device)
+        snr_db = torch.tensor([request.snr_db], dtype=torch.float32, device=self._host.device)
+        hop.lap("deserialize", time.perf_counter_ns())
+        with self._host.computing():
+            s, side = hosted.module(x, snr_db, options)
+        self._host.synchronise()
+        hop.lap("compute", time.perf_counter_ns())
+        answer = pb.EncodeResponse(
+            checkpoint_digest=hosted.card.digest,
+            side=convert.side_to_wire(side),
+            header_bits=side.header_bits,
+        )
+        return codec.encode_timed(answer, s.float().cpu().numpy(), hop, time.perf_counter_ns)
+
+    def warm_up(self) -> None:
+        """Send one grey image through every transmitter."""
+        image = np.full((*NOMINAL_SIZE_PX, 3), 128, dtype=np.uint8)
+        for hosted in self._host.hosted:
+            context = symbols_pb2.RequestContext(
+                method=hosted.card.method, checkpoint_digest=hosted.card.digest, request_id="warm-up"
+            )
+            raw = codec.encode(pb.EncodeRequest(context=context), image)
+            self.encode(raw, codec.Hop.start(time.perf_counter_ns(), len(raw)))
+
+    async def describe(self, raw: bytes) -> pb.DescribeEncoderResponse:
+        """Say what is served here."""
+        return pb.DescribeEncoderResponse(description=self._host.describe("encoder", self._settings))
+
+    def service(self) -> Service:
+        """Return the service to run."""
+        return Service(
+            "jscc.wire.v1.EncoderService",
+            compute={"Encode": self.encode},
+            direct={"DescribeEncoder": self.describe},
+            warm_up=self.warm_up,
+            health_names=tuple(sorted({hosted.card.method for hosted in self._host.hosted})),
+        )
+
+    def _pick(self, context: symbols_pb2.RequestContext) -> Hosted:
+        found = self._host.by_method(context.method)
+        for hosted in found:
+            if context.checkpoint_digest in ("", hosted.card.digest):
+                return hosted
+        here = ", ".join(hosted.card.digest for hosted in found)
+        raise CheckpointMismatchError(
+            f"checkpoint_digest: '{context.method}' is wanted as {context.checkpoint_digest}, here it is {here}"
+        )
+
+
+def _to_tensor(image: codec.Array) -> torch.Tensor:
+    """Return uint8 [H, W, 3] as float32 [1, 3, H, W] in [0, 1], channels last in memory."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise codec.CodecError(f"image: {image.dtype} {list(image.shape)}, expected uint8 [height, width, 3]")
+    if max(image.shape) > MAX_SIDE_PX:
+        raise TooLargeError(f"image: {image.shape[1]}x{image.shape[0]} px, the limit is {MAX_SIDE_PX} px a side")
+    return torch.from_numpy(image.astype(np.float32) / 255)[None].permute(0, 3, 1, 2)

@@ -1,0 +1,26 @@
+"""`python -m services.orchestrator`: serve the orchestrator's API."""
+
+import sys
+
+from jscc.hosting import start_torch
+from jscc.wire import server
+from jscc.wire.errors import LinkError
+from jscc.wire.settings import log_to_stderr, read
+from services.orchestrator.servicer import OrchestratorServicer
+from services.orchestrator.settings import OrchestratorSettings
+
+
+def main() -> None:
+    """Read the settings, wait for the services, serve until SIGTERM."""
+    settings = read(OrchestratorSettings)
+    log_to_stderr("orchestrator", settings.log_level)
+    start_torch(1)
+    try:
+        server.run(OrchestratorServicer(settings).service(), settings.binding())
+    except LinkError as error:
+        print(f"the link does not come up: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""`jscc-link`: the link from the command line."""
+
+import ast
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from jscc.datasets import open_dataset
+from jscc.images import ImageError
+from jscc.wire.codec import CodecError
+from jscc.wire.errors import LinkError
+from services.orchestrator import commands, render
+from services.orchestrator.link import Addresses, RouteError
+from services.orchestrator.processes import LocalLink, state_folder
+from services.orchestrator.report import write_report
+from services.orchestrator.session import given_addresses
+from services.orchestrator.sweep import SweepError, SweepSpec
+
+T = TypeVar("T")
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console()
+errors = Console(stderr=True)
+
+EncoderAddress = Annotated[str | None, typer.Option("--encoder", help="host:port of an encoder that runs already")]
+ChannelAddress = Annotated[str | None, typer.Option("--channel", help="host:port of a channel that runs already")]
+DecoderAddress = Annotated[
+    str | None, typer.Option("--decoder", help="host:port of a decoder, or several separated by commas")
+]
+ChannelModel = Annotated[str, typer.Option("--channel-model", help="awgn or noiseless")]
+MethodOptions = Annotated[
+    list[str] | None, typer.Option("--option", help="an option of the method as name=value; may be repeated")
+]
+
+
+@app.command()
+def up() -> None:
+    """Start encoder, channel and decoder as local processes on free ports; start again what has died."""
+    _run(commands.bring_up(_say))
+
+
+@app.command()
+def down() -> None:
+    """Stop the local processes that `up` started."""
+    link = LocalLink(state_folder())
+    count = len(link.processes)
+    link.stop()
+    console.print(f"stopped {count} services" if count else "no link is up")
+
+
+@app.command()
+def status(encoder: EncoderAddress = None, channel: ChannelAddress = None, decoder: DecoderAddress = None) -> None:
+    """Say what runs, where, and what it serves; exit code 1 when the link does not serve."""
+    _run(commands.show_status(_addresses(encoder, channel, decoder), console))
+
+
+@app.command()
+def send(
+    image: Annotated[Path, typer.Argument(help="the image: any format, size and mode up to 4096x4096 px")],
+    snr_db: Annotated[float, typer.Option("--snr-db", help="channel SNR in dB, -30..60")] = 10.0,
+    method: Annotated[str, typer.Option("--method", help="name of the method; the link's default when left out")] = "",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="where to write the received image")] = None,
+    channel_model: ChannelModel = "awgn",
+    option: MethodOptions = None,
+    seed: Annotated[int, typer.Option(help="root seed of the noise")] = 0,
+    draw: Annotated[int, typer.Option(help="number of the noise draw")] = 0,
+    orchestrator: Annotated[
+        str | None, typer.Option("--orchestrator", envvar="ORCHESTRATOR_ADDRESS", help="host:port of its API")
+    ] = None,
+    encoder: EncoderAddress = None,
+    channel: ChannelAddress = None,
+    decoder: DecoderAddress = None,
+) -> None:
+    """Send one image through the link; print its quality and where the time went."""
+    request = commands.send_request(image, method, (channel_model, snr_db), _options(option), (seed, draw))
+    if orchestrator:
+        answer = _run(commands.send_to(orchestrator, request))
+    else:
+        answer = _run(commands.send_directly(_addresses(encoder, channel, decoder), request, _say))
+    console.print(render.quality_table(answer.report), render.hop_table(answer.report))
+    if output is not None:
+        commands.save(answer, output)
+        console.print(f"wrote {output}")
+
+
+@app.command()
+def sweep(
+    dataset: Annotated[str, typer.Option(help="kodak, samples, or a folder of images")] = "kodak",
+    methods: Annotated[str, typer.Option(help="names separated by commas, or all; empty for the default")] = "",
+    snr_db: Annotated[str, typer.Option("--snr-db", help="SNRs in dB, separated by commas")] = "-5,0,5,10,15,20",
+    draws: Annotated[int, typer.Option(help="noise draws per image and SNR")] = 1,
+    out: Annotated[Path, typer.Option(help="folder of the results; the same folder resumes")] = Path("runs/sweep"),
+    seed: Annotated[int, typer.Option(help="root seed of the noise")] = 0,
+    channel_model: ChannelModel = "awgn",
+    option: MethodOptions = None,
+    concurrency: Annotated[int, typer.Option(help="transmissions under way at once")] = 4,
+    patience_s: Annotated[float, typer.Option(help="how long an unreachable service is waited for")] = 120.0,
+    encoder: EncoderAddress = None,
+    channel: ChannelAddress = None,
+    decoder: DecoderAddress = None,
+) -> None:
+    """Sweep images, methods, SNRs and noise draws; resume what is in --out; write the report."""
+    wanted = commands.SweepCommand(
+        dataset=_checked(open_dataset, dataset),
+        methods=tuple(name.strip() for name in methods.split(",") if name.strip()),
+        snr_db=tuple(_checked(_number, item) for item in snr_db.split(",")),
+        folder=out,
+        command=" ".join(sys.argv[1:]),
+    )
+    settings = {
+        "draws": draws,
+        "seed": seed,
+        "channel": channel_model,
+        "options": _options(option),
+        "concurrency": concurrency,
+        "patience_s": patience_s,
+    }
+    _checked(lambda values: SweepSpec(methods=wanted.methods, snr_db=wanted.snr_db, **values), settings)
+    if wanted.dataset.note:
+        _say(wanted.dataset.note)
+    _run(commands.run_sweep(wanted, settings, _addresses(encoder, channel, decoder), errors))
+    console.print(_checked(write_report, out), markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="folder of a sweep, with results.sqlite")]) -> None:
+    """Rebuild results.csv, summary.md and the figures of a sweep from its database."""
+    console.print(_checked(write_report, folder), markup=False, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except (LinkError, RouteError, SweepError, ImageError, CodecError, ValueError, OSError) as error:
+        errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        errors.print("interrupted; what is done is kept")
+        raise typer.Exit(130) from None
+
+
+def _checked(function: Any, value: Any) -> Any:
+    try:
+        return function(value)
+    except (ValueError, OSError) as error:
+        errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+
+
+def _addresses(encoder: str | None, channel: str | None, decoder: str | None) -> Addresses | None:
+    result: Addresses | None = _checked(lambda values: given_addresses(*values), (encoder, channel, decoder))
+    return result
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"snr_db: '{text}' is no number") from None
+
+
+def _options(texts: list[str] | None) -> dict[str, Any]:
+    return dict(_checked(_option, text) for text in texts or [])
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ValueError(f"option: '{text}' is not of the form name=value")
+    if value in ("true", "false"):
+        return name, value == "true"
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def _say(line: str) -> None:
+    errors.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

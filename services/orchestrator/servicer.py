@@ -1,0 +1,134 @@
+"""The orchestrator's API: the same engine as the command line's."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from jscc.datasets import lpips_backbone, open_dataset
+from jscc.metrics import Lpips
+from jscc.wire.codec import CodecError
+from jscc.wire.describe import description
+from jscc.wire.server import Service
+from jscc.wire.v1 import orchestrator_pb2 as pb
+from services.orchestrator import commands
+from services.orchestrator.engine import Engine
+from services.orchestrator.link import Addresses, Link
+from services.orchestrator.report import write_report
+from services.orchestrator.settings import OrchestratorSettings
+from services.orchestrator.store import Store
+
+_log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Message)
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+
+
+class OrchestratorServicer:
+    """Handlers of the orchestrator service."""
+
+    def __init__(self, settings: OrchestratorSettings) -> None:
+        """Answer once `prepare` has opened the link."""
+        self._settings = settings
+        self._running: set[str] = set()
+
+    async def prepare(self) -> None:
+        """Wait for the services, find out what they serve, load what scoring needs.
+
+        Raises:
+            LinkError: a service does not serve within the start timeout.
+        """
+        settings = self._settings
+        link = Link(
+            Addresses(settings.encoder_address, settings.channel_address, tuple(settings.decoder_address.split(",")))
+        )
+        await link.wait_until_serving(settings.start_timeout_s)
+        await link.discover()
+        backbone = await asyncio.to_thread(lpips_backbone)
+        if backbone.note:
+            _log.warning(backbone.note)
+        self._engine = Engine(link, Lpips(backbone.path) if backbone.path else None, settings.concurrency)
+
+    async def send_image(self, raw: bytes) -> pb.SendImageResponse:
+        """Answer SendImageRequest bytes.
+
+        Raises:
+            ValueError: a field is out of its range or the file is no image.
+            LinkError: a hop failed.
+        """
+        return await commands.send_image(self._engine, _parse(pb.SendImageRequest, raw))
+
+    async def run_sweep(self, raw: bytes) -> AsyncIterator[Message]:
+        """Answer RunSweepRequest bytes with a stream of progress.
+
+        Raises:
+            ValueError: a field is out of its range.
+            SweepError: the sweep cannot go on; what is done is kept.
+        """
+        request = _parse(pb.RunSweepRequest, raw)
+        if not _NAME.fullmatch(request.name):
+            raise ValueError(f"name: '{request.name[:100]}' must be 1 to 100 letters, digits, '.', '_' or '-'")
+        if request.name in self._running:
+            raise ValueError(f"name: the sweep '{request.name}' is running already")
+        self._running.add(request.name)
+        try:
+            async for message in self._sweep(request):
+                yield message
+        finally:
+            self._running.discard(request.name)
+
+    async def _sweep(self, request: pb.RunSweepRequest) -> AsyncIterator[pb.RunSweepResponse]:
+        folder = self._settings.runs / request.name
+        wanted = commands.SweepCommand(
+            dataset=await asyncio.to_thread(open_dataset, request.dataset or "kodak"),
+            methods=tuple(request.methods),
+            snr_db=tuple(request.snr_db),
+            folder=folder,
+            command=f"RunSweep {request.name}",
+        )
+        settings = {
+            "draws": request.draws or 1,
+            "seed": request.seed,
+            "channel": "awgn",
+            "options": {},
+            "concurrency": self._settings.concurrency,
+            "patience_s": self._settings.start_timeout_s,
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        with Store(folder / "results.sqlite") as store:
+            sweep = commands.plan(self._engine, wanted, settings, store)
+            if wanted.dataset.note:
+                yield pb.RunSweepResponse(total=sweep.total, message=wanted.dataset.note)
+            async for progress in sweep.run():
+                yield pb.RunSweepResponse(
+                    done=progress.done, total=progress.total, left_s=progress.left_s, message=progress.message
+                )
+        summary = await asyncio.to_thread(write_report, folder)
+        yield pb.RunSweepResponse(done=sweep.total, total=sweep.total, summary_md=summary)
+
+    async def describe(self, raw: bytes) -> pb.DescribeOrchestratorResponse:
+        """Say what is served here and behind it."""
+        await self._engine.link.discover()
+        own = description("orchestrator", self._settings.in_force())
+        own.device, own.precision = "cpu", "float32"
+        return pb.DescribeOrchestratorResponse(description=own, services=self._engine.link.descriptions)
+
+    def service(self) -> Service:
+        """Return the service to run."""
+        return Service(
+            "jscc.wire.v1.OrchestratorService",
+            direct={"SendImage": self.send_image, "DescribeOrchestrator": self.describe},
+            streams={"RunSweep": self.run_sweep},
+            prepare=self.prepare,
+        )
+
+
+def _parse(message_type: type[M], raw: bytes) -> M:
+    try:
+        return message_type.FromString(raw)
+    except DecodeError as error:
+        raise CodecError(f"{message_type.DESCRIPTOR.name}: not a valid message: {error}") from None
