@@ -58,24 +58,27 @@ def _required(field: dataclasses.Field[Any]) -> bool:
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin = get_origin(hint)
     if hint is Any:
         return value
     if dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise ValueError(f"{where}: expected a table, got {value!r}")
-        return from_mapping(hint, value, where)  # type: ignore[arg-type]
-    origin = get_origin(hint)
+        return from_mapping(hint, _checked(value, Mapping, "a table", where), where)  # type: ignore[arg-type]
     if origin in (Union, types.UnionType):
         return None if value is None else _convert(get_args(hint)[0], value, where)
     if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise ValueError(f"{where}: expected a list, got {value!r}")
-        return tuple(_convert(get_args(hint)[0], item, where) for item in value)
+        return tuple(
+            _convert(get_args(hint)[0], item, where) for item in _checked(value, list | tuple, "a list", where)
+        )
     if origin is dict:
-        if not isinstance(value, Mapping):
-            raise ValueError(f"{where}: expected a table, got {value!r}")
-        return {key: _convert(get_args(hint)[1], item, where) for key, item in value.items()}
+        table = _checked(value, Mapping, "a table", where)
+        return {key: _convert(get_args(hint)[1], item, where) for key, item in table.items()}
     return _scalar(hint, value, where)
+
+
+def _checked(value: Any, kind: Any, name: str, where: str) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError(f"{where}: expected {name}, got {value!r}")
+    return value
 
 
 def _scalar(hint: Any, value: Any, where: str) -> Any:

@@ -1,8 +1,8 @@
 """Evaluation images: Kodak, a few samples that need no network, or any folder; and the weights of LPIPS.
 
 Files are looked for in `$JSCC_DATA/<kind>`, then in `~/.cache/jscc-link/<kind>`. What is missing is downloaded,
-with a checksum, into the first of the two that can be written. Without a network an answer comes within ten
-seconds: another data set, or no weights, and a line that says so.
+with a checksum, into the first of the two that can be written. Without a network the user soon gets
+another data set, or no weights, and a line that says so.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import importlib.resources
 import os
 import queue
 import threading
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
 
 KODAK_URL = "https://r0k.us/graphics/kodak/kodak/"
 ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
-CONNECT_TIMEOUT_S = 5.0
-"""Longest wait for a connection and for the next bytes."""
-ANSWER_TIMEOUT_S = 8.0
-"""Longest wait for a server's answer with name look-up, redirects and every address that the name has."""
+ANSWER_TIMEOUT_S = 5.0
+"""Longest wait for a server's answer, with name look-up and redirects, and after it for the next bytes."""
 
 _ALEXNET_SHA256 = "7be5be79"
 _CHUNK_BYTES = 1 << 16
@@ -201,7 +200,10 @@ def _connect(url: str) -> http.client.HTTPResponse:
     def ask() -> None:
         try:
             request = urllib.request.Request(url, headers={"User-Agent": "jscc-link"})
-            answer.put(urllib.request.urlopen(request, timeout=CONNECT_TIMEOUT_S))
+            answer.put(urllib.request.urlopen(request, timeout=ANSWER_TIMEOUT_S))
+        except urllib.error.HTTPError as error:
+            error.close()  # it holds the connection
+            answer.put(error)
         except Exception as error:
             answer.put(error)
 

@@ -74,7 +74,8 @@ class Host:
 
     def _load(self, folder: Path, card: checkpoints.Card, half: checkpoints.Half) -> Hosted:
         method = models.load(card.method)
-        module = checkpoints.load(folder, card, half, self.device).to(memory_format=torch.channels_last)
+        module = checkpoints.load(folder, card, half, self.device)
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return Hosted(card, method, module, checkpoints.config_of(card))
 
     def by_method(self, name: str) -> list[Hosted]:

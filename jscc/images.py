@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from jscc.signals import MAX_SIDE_PX
 
@@ -27,6 +27,16 @@ SUFFIXES = frozenset(
 _READ_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "PPM", "JPEG2000")
 _WHITE_LEVEL = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535, "I": 65535, "F": 1}
 """Modes that hold one grey sample of more than 8 bits, and the sample that is white."""
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings a photograph of each EXIF orientation upright (EXIF 2.3, table 6)."""
 _JPEG_OPTIONS = {"quality": 95, "subsampling": 0}
 _WRITE_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "": ("PNG", {}),
@@ -122,11 +132,15 @@ def _decode(source: str | Path | bytes) -> Pixels:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; EXIF data that cannot be read do not cost the user a good photograph."""
+    """Apply the EXIF orientation.
+
+    Not with ImageOps.exif_transpose: it writes the whole EXIF block anew and fails if any of it is odd.
+    """
     try:
-        return ImageOps.exif_transpose(picture)
-    except Exception:  # a damaged EXIF block can raise anything; the pixels were loaded before
+        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # a damaged block raises anything, and must not cost the user a good photograph
         return picture
+    return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
 
 
 def _to_rgb(picture: Image.Image) -> Pixels:

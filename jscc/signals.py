@@ -71,7 +71,8 @@ class ChannelState:
 
 def noise_variance(snr_db: Tensor) -> Tensor:
     """Return the noise variance per real symbol, `10^(-snr_db / 10)`, of any shape."""
-    return torch.pow(10.0, -snr_db / 10.0)
+    power: Tensor = torch.pow(10.0, -snr_db / 10.0)
+    return power
 
 
 def capacity_bits_per_symbol(snr_db: float) -> float:
@@ -170,10 +171,11 @@ def quantise_log2(value: Tensor, low: float, high: float, bits: int) -> Tensor:
         bits: width of a code.
     """
     top = 2**bits - 1
-    code = ((value.log2() - low) / (high - low) * top).clamp(0, top)
+    code: Tensor = ((value.log2() - low) / (high - low) * top).clamp(0, top)
     return code + (code.round() - code).detach()
 
 
 def dequantise_log2(code: Tensor, low: float, high: float, bits: int) -> Tensor:
     """Invert quantise_log2 up to half a step of (high - low) / (2^bits - 1) octaves."""
-    return torch.exp2(low + code * (high - low) / (2**bits - 1))
+    value: Tensor = torch.exp2(low + code * (high - low) / (2**bits - 1))
+    return value

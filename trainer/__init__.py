@@ -1,0 +1,1 @@
+"""Training, evaluation and export of the transmission methods; imports jscc only."""

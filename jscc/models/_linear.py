@@ -66,14 +66,15 @@ def fit(images: list[Tensor], patch_px: int, patches_per_image: int = 256, seed:
         seed: seed of the draw.
     """
     generator = torch.Generator().manual_seed(seed)
-    total, moment, colour, count = 0.0, 0.0, 0.0, 0
+    size = 3 * patch_px * patch_px
+    total, moment = torch.zeros(size).double(), torch.zeros(size, size).double()
+    colour, count = torch.zeros(3).double(), 0
     for image in images:
         patches = _draw(image, patch_px, patches_per_image, generator)
         colour = colour + patches.mean(dim=(0, 2))
         rows = patches.flatten(1)
         total, moment, count = total + rows.sum(0), moment + rows.T @ rows, count + len(rows)
-    assert isinstance(colour, Tensor)
-    mean = (colour / len(images)).double()
+    mean = colour / len(images)
     offset = mean.repeat_interleave(patch_px * patch_px)
     average = total / count
     covariance = moment / count - torch.outer(average, offset) - torch.outer(offset, average)

@@ -145,7 +145,7 @@ class Receiver(nn.Module):
         rows, columns = padded_size(side.height_px, side.width_px, DOWNSAMPLING)
         scale = dequantise_log2(side.codes, *SCALE_LOG2, SCALE_BITS)
         snr_db = -10 * state.noise_power.clamp_min(_NOISE_POWER_FLOOR).log10()
-        z = self.head((y * scale).unflatten(1, (self.config.latent_channels, rows, columns)))
+        z = self.head((y * scale).reshape(-1, self.config.latent_channels, rows, columns))
         for blocks, attention, carrier in zip(self.blocks, self.attention, self.carriers, strict=True):
             z = carrier(attention(blocks(z), snr_db))
         x_hat = crop(self.output(z), side).float() + 0.5
@@ -167,7 +167,7 @@ def initialise(transmitter: Transmitter, receiver: Receiver, images: list[Tensor
     """
     code = _linear.fit(images, DOWNSAMPLING)
     kept = receiver.config.latent_channels
-    klt = (code.basis @ _linear.hadamard_packet(DOWNSAMPLING, STAGES - 1)).unflatten(1, (-1, 2, 2))
+    klt = (code.basis @ _linear.hadamard_packet(DOWNSAMPLING, STAGES - 1)).reshape(len(code.basis), -1, 2, 2)
     grid_db = torch.linspace(*SNR_KNOTS_DB, 241)
     gain, weight = code.gains(grid_db, kept)
     gain_top, weight_top = gain.amax(0).clamp_min(1e-3), weight.amax(0).clamp_min(1e-3)
@@ -184,34 +184,40 @@ def initialise(transmitter: Transmitter, receiver: Receiver, images: list[Tensor
     _pass_through(transmitter.head, torch.ones(kept))
     _pass_through(receiver.head, weight_top)
     _pass_through(receiver.output, torch.ones(3))
-    transmitter.attention[-1].set_table(grid_db, _widen(gain / gain_top, transmitter.head.in_channels))
-    receiver.attention[0].set_table(grid_db, _widen(weight / weight_top, receiver.head.out_channels))
+    _set_gates(transmitter.attention[-1], grid_db, gain / gain_top)
+    _set_gates(receiver.attention[0], grid_db, weight / weight_top)
     offset = code.mean - 0.5
-    transmitter.carriers[0].bias[:12] = -(_linear.hadamard_step(3).sum((2, 3)) @ offset)
-    receiver.output.bias[:] = offset
+    _bias(transmitter.carriers[0])[:12] = -(_linear.hadamard_step(3).sum((2, 3)) @ offset)
+    _bias(receiver.output)[:] = offset
 
 
 def _carry(layer: nn.Module, step: Tensor) -> None:
     """Let a 5x5 stride-2 convolution compute `step` [outputs, inputs, 2, 2], or a transposed one its adjoint."""
     assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
-    assert layer.bias is not None
     rows, columns = step.shape[:2]
     used = columns if isinstance(layer, nn.ConvTranspose2d) else rows
     weight = layer.weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else layer.weight
     weight[:used] = 0
     layer.weight[:rows, :columns, 2:4, 2:4] = step
-    layer.bias[:used] = 0
+    _bias(layer)[:used] = 0
 
 
 def _pass_through(layer: nn.Conv2d, scale: Tensor) -> None:
     """Let the first outputs of a 3x3 convolution be the scaled inputs of the same number."""
-    assert layer.bias is not None
     count = len(scale)
     layer.weight[:count] = 0
-    layer.bias[:count] = 0
+    _bias(layer)[:count] = 0
     layer.weight[range(count), range(count), 1, 1] = scale
 
 
-def _widen(table: Tensor, channels: int) -> Tensor:
-    """Fill a table of gates [n, used] up to [n, channels] with ones."""
-    return F.pad(table, (0, channels - table.shape[1]), value=1.0)
+def _set_gates(attention: nn.Module, grid_db: Tensor, table: Tensor) -> None:
+    """Set the first gates to a table [n, used] over the SNRs [n]; the others stay open."""
+    assert isinstance(attention, SNRAttention)
+    unused = attention.logits.out_features - table.shape[1]
+    attention.set_table(grid_db, F.pad(table, (0, unused), value=1.0))
+
+
+def _bias(layer: nn.Module) -> Tensor:
+    bias = layer.bias
+    assert isinstance(bias, Tensor)
+    return bias

@@ -1,8 +1,9 @@
 """Calls from the orchestrator to a service, timed."""
 
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -88,13 +89,14 @@ class Client:
         """
         return answer_type.FromString(await self._call(rpc, request.SerializeToString(), timeout_s))
 
-    async def stream(self, rpc: str, request: Message, answer_type: type[A]):  # type: ignore[no-untyped-def]
+    async def stream(self, rpc: str, request: Message, answer_type: type[A]) -> AsyncIterator[A]:
         """Call an RPC that answers with a stream; yields its messages.
 
         Raises:
             LinkError: the call failed.
         """
-        call = self._channel.unary_stream(self._prefix + rpc)(request.SerializeToString())
+        start: Any = self._channel.unary_stream(self._prefix + rpc)
+        call = start(request.SerializeToString())
         try:
             async for raw in call:
                 yield answer_type.FromString(raw)
@@ -125,7 +127,8 @@ class Client:
 
     async def _call(self, rpc: str, raw: bytes, timeout_s: float) -> bytes:
         try:
-            answer: bytes = await self._channel.unary_unary(self._prefix + rpc)(raw, timeout=timeout_s)
+            start: Any = self._channel.unary_unary(self._prefix + rpc)
+            answer: bytes = await start(raw, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise self._link_error(error) from None
         return answer

@@ -21,7 +21,7 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Largest message in either direction: symbols or pixels of a 4096x4096 image fit."""
 MAX_DIMENSIONS = 4
 
-_DTYPES = {
+_DTYPES: dict[pb.ElementType.ValueType, np.dtype[Any]] = {
     pb.ELEMENT_TYPE_UINT8: np.dtype("u1"),
     pb.ELEMENT_TYPE_FLOAT16: np.dtype("<f2"),
     pb.ELEMENT_TYPE_FLOAT32: np.dtype("<f4"),
@@ -166,7 +166,7 @@ def _view(raw: bytes, header: pb.Tensor, span: tuple[int, int], name: str) -> Ar
     expected, actual = math.prod(shape) * dtype.itemsize, span[1] - span[0]
     if expected != actual:
         raise CodecError(f"{name}.data: {actual} bytes, expected {expected} for shape {list(shape)}")
-    array = np.frombuffer(raw, dtype, count=math.prod(shape), offset=span[0]).reshape(shape)
+    array: Array = np.frombuffer(raw, dtype, count=math.prod(shape), offset=span[0]).reshape(shape)
     if dtype.kind == "f" and not np.isfinite(array).all():
         raise CodecError(f"{name}: has NaN or infinite values")
     return array

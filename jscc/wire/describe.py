@@ -1,7 +1,6 @@
 """What a service says of itself."""
 
-from importlib.metadata import PackageNotFoundError, version
-
+from jscc import __version__
 from jscc.signals import MAX_SIDE_PX
 from jscc.wire.codec import MAX_MESSAGE_BYTES
 from jscc.wire.v1 import symbols_pb2 as pb
@@ -11,16 +10,8 @@ def description(service: str, settings: dict[str, str]) -> pb.ServiceDescription
     """Describe a service without models: its limits and the settings in force."""
     return pb.ServiceDescription(
         service=service,
-        version=installed_version(),
+        version=__version__,
         max_message_bytes=MAX_MESSAGE_BYTES,
         max_side_px=MAX_SIDE_PX,
         settings=settings,
     )
-
-
-def installed_version() -> str:
-    """Return the version of the installed distribution, "0+source" when run from a bare tree."""
-    try:
-        return version("jscc-link")
-    except PackageNotFoundError:
-        return "0+source"

@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_S)
         except grpc.RpcError as error:
-            print(f"{arguments[0]}: {error.code().name}", file=sys.stderr)  # type: ignore[attr-defined]
+            print(f"{arguments[0]}: {error.code().name}", file=sys.stderr)
             return 1
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     print(f"{arguments[0]}: {status}")

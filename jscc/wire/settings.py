@@ -3,7 +3,7 @@
 import logging
 import sys
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import structlog
 from pydantic import Field, ValidationError
@@ -17,11 +17,11 @@ S = TypeVar("S", bound="ServiceSettings")
 class ServiceSettings(BaseSettings):
     """What every service can be told."""
 
-    listen_address: str = Field("127.0.0.1:0", pattern=r"^\S+:\d{1,5}$", description="host:port to listen on")
-    max_queue: int = Field(64, ge=0, le=10_000, description="requests that may wait for the model thread")
-    reflection: bool = Field(True, description="whether clients may ask for the .proto files")
-    grace_s: float = Field(30.0, ge=0, le=3600, description="time for the work under way after SIGTERM")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
+    listen_address: str = Field(default="127.0.0.1:0", pattern=r"^\S+:\d{1,5}$", description="host:port to listen on")
+    max_queue: int = Field(default=64, ge=0, le=10_000, description="requests that may wait for the model thread")
+    reflection: bool = Field(default=True, description="whether clients may ask for the .proto files")
+    grace_s: float = Field(default=30.0, ge=0, le=3600, description="time for the work under way after SIGTERM")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="least level logged")
 
     def binding(self) -> Binding:
         """Return where and how to serve."""
@@ -35,11 +35,13 @@ class ServiceSettings(BaseSettings):
 class ModelSettings(ServiceSettings):
     """What a service that hosts models can be told besides."""
 
-    methods: str = Field("", description="methods to serve, separated by commas; empty for all that have weights")
-    checkpoints: Path = Field(Path("checkpoints"), description="folder of weights and cards")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the models run")
-    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="arithmetic of the networks")
-    threads: int = Field(0, ge=0, le=1024, description="CPU threads of the models; 0 for one per core")
+    methods: str = Field(
+        default="", description="methods to serve, separated by commas; empty for all that have weights"
+    )
+    checkpoints: Path = Field(default=Path("checkpoints"), description="folder of weights and cards")
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the models run")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="arithmetic of the networks")
+    threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of the models; 0 for one per core")
 
 
 def read(settings_type: type[S]) -> S:
@@ -55,7 +57,7 @@ def read(settings_type: type[S]) -> S:
 
 def log_to_stderr(service: str, level: str) -> None:
     """Log one JSON object per line with time, level, service and event."""
-    chain = [
+    chain: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

@@ -8,4 +8,4 @@ from jscc.wire.settings import ServiceSettings
 class ChannelSettings(ServiceSettings):
     """What the channel can be told."""
 
-    threads: int = Field(1, ge=0, le=1024, description="CPU threads; 0 for one per core")
+    threads: int = Field(default=1, ge=0, le=1024, description="CPU threads; 0 for one per core")

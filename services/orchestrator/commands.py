@@ -11,12 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from jscc import __version__
 from jscc.datasets import Dataset
 from jscc.images import encode_png, read_image, write_image
 from jscc.signals import derive_seed
 from jscc.wire import convert
 from jscc.wire.client import Client
-from jscc.wire.describe import installed_version
 from jscc.wire.v1 import orchestrator_pb2 as pb
 from services.orchestrator import render
 from services.orchestrator.engine import Engine, report
@@ -189,7 +189,7 @@ def plan(engine: Engine, wanted: SweepCommand, settings: dict[str, Any], store: 
 
 def _machine() -> dict[str, Any]:
     return {
-        "version": installed_version(),
+        "version": __version__,
         "machine": f"{_cpu()}, {len(os.sched_getaffinity(0))} cores",
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
     }

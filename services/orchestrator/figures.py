@@ -23,6 +23,9 @@ from services.orchestrator.store import HOPS, Picture
 
 WIDTH_IN = 4.0
 DPI = 200
+MOST_BANDS = 3
+"""With more methods than this the bands of deviation would hide one another."""
+MOST_TICKS = 9
 LEAST_SHARE = 0.05
 """A part of the latency below this share of every bar is drawn as "everything else"."""
 
@@ -80,36 +83,43 @@ def style_of(method: str, methods: Collection[str] = ()) -> Style:
         steps = (lap + (home + step) % count for step in range(count))
         slots[name] = next(slot for slot in steps if slot not in slots.values())
     slot = slots[method]
-    return Style(_COLOURS[slot % count], _LINES[slot % count], _MARKERS[slot % len(_MARKERS)])
+    return Style(_COLOURS[slot % count], _LINES[(slot + slot // count) % count], _MARKERS[slot % len(_MARKERS)])
 
 
-def draw_quality(metric: str, curves: Mapping[str, Curve], title: str) -> Figure:
-    """Draw mean quality over SNR with a band of one standard deviation for every method.
+def draw_quality(metric: str, curves: Mapping[str, Curve], what: str) -> Figure:
+    """Draw mean quality over SNR, with a band of one standard deviation as long as the bands can be told apart.
 
     Args:
         metric: a quality column of a row: psnr_db, ssim, ms_ssim or lpips.
         curves: by method; values that are not finite are left out.
-        title: what was measured.
+        what: what was measured.
     """
+    few = len(curves) <= MOST_BANDS
     with _print_style():
-        figure = Figure(figsize=(WIDTH_IN, 2.9), dpi=DPI, layout="constrained")
+        height = 2.9 if few else 2.9 + 0.17 * ((len(curves) + 1) // 2)
+        figure = Figure(figsize=(WIDTH_IN, height), dpi=DPI, layout="constrained")
         axes = figure.subplots()
         for method, curve in curves.items():
-            _draw_curve(axes, method, curve, style_of(method, curves))
-        axes.set_xticks(sorted({snr for curve in curves.values() for snr in curve.snr_db if np.isfinite(snr)}))
-        axes.set_xlabel("SNR (dB)")
-        axes.set_ylabel(_METRICS[metric])
-        axes.set_title(title)
+            _draw_curve(axes, method, curve, style_of(method, curves), band=few)
+        snrs_db = sorted({snr_db for curve in curves.values() for snr_db in curve.snr_db if np.isfinite(snr_db)})
+        if len(snrs_db) <= MOST_TICKS:
+            axes.set_xticks(snrs_db)
+        axes.set(xlabel="SNR (dB)", ylabel=_METRICS[metric], title=f"{what}: mean{' ± 1 standard deviation' * few}")
         axes.grid(visible=True)
-        axes.legend()
+        if few:
+            axes.legend()
+        else:
+            figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
-def _draw_curve(axes: Axes, label: str, curve: Curve, style: Style) -> None:
+def _draw_curve(axes: Axes, label: str, curve: Curve, style: Style, *, band: bool) -> None:
     snr_db, mean, std = (np.asarray(values, dtype=np.float64) for values in curve)
     shown = np.isfinite(snr_db) & np.isfinite(mean)
     snr_db, mean, std = snr_db[shown], mean[shown], np.nan_to_num(std[shown])
     axes.plot(snr_db, mean, label=label, **style._asdict())
+    if not band:
+        return
     if len(mean) == 1:
         axes.errorbar(snr_db, mean, yerr=std, color=style.color, capsize=3)
     axes.fill_between(snr_db, mean - std, mean + std, color=style.color, alpha=0.12, linewidth=0)
@@ -132,10 +142,11 @@ def draw_latency(bars: Mapping[str, Mapping[str, float]], title: str) -> Figure:
         longest = max(sum(parts.values()) for parts in bars.values()) or 1.0
         ends = np.zeros(len(bars))
         for name, widths in segments.items():
-            _draw_segment(axes, name, ends, widths, longest)
+            hatch = "/////" if name.endswith(" queue") else ""
+            axes.barh(range(len(bars)), widths, 0.6, ends, label=name, color=_colour_of(name), hatch=hatch)
             ends = ends + widths
-        for at, end in enumerate(ends):
-            axes.text(end + 0.01 * longest, at, f"{_short(end)} ms", va="center")
+        for at in range(len(bars)):
+            _label_bar(axes, at, {name: widths[at] for name, widths in segments.items()}, longest)
         axes.set(xlim=(0, 1.17 * longest), xlabel="mean time of a transmission (ms)", title=title)
         axes.set_yticks(range(len(bars)), [name.replace(" (", "\n(") for name in bars])
         axes.invert_yaxis()
@@ -155,31 +166,28 @@ def _segments(bars: Mapping[str, Mapping[str, float]]) -> dict[str, NDArray[np.f
     return named | ({_REST: rest} if len(large) < len(parts) else {})
 
 
-def _draw_segment(axes: Axes, name: str, starts: NDArray[np.float64], widths: NDArray[np.float64], full: float) -> None:
-    hop, _, stage = name.partition(" ")
-    tint = _TINTS.get(stage if hop in HOPS else hop, _OTHER_TINT)
-    base = np.array(to_rgb(_HOP_COLOURS[hop if hop in HOPS else "orchestrator"]))
-    colour = base + (1 - base) * tint
-    hatch = "/////" if stage == "queue" else ""
-    at = range(len(starts))
-    axes.barh(
-        at,
-        widths,
-        0.6,
-        starts,
-        label=name,
-        color=tuple(colour),
-        hatch=hatch,
-        edgecolor="white",
-        linewidth=0.5,
-    )
-    ink = "white" if colour.mean() < 0.5 else "black"
-    for bar, start, width in zip(at, starts, widths, strict=True):
-        text = _short(width)
-        if width > 0.027 * len(text) * full:
-            axes.text(start + width / 2, bar, text, ha="center", va="center", color=ink, fontsize=7)
-        elif width > 0:
-            axes.text(start + width / 2, bar - 0.33, text, ha="center", va="bottom", fontsize=6)
+def _colour_of(segment: str) -> tuple[float, float, float]:
+    hop, _, stage = segment.partition(" ")
+    owner, work = (hop, stage) if hop in HOPS else ("orchestrator", hop)
+    base, tint = np.array(to_rgb(_HOP_COLOURS[owner])), _TINTS.get(work, _OTHER_TINT)
+    red, green, blue = base + (1 - base) * tint
+    return red, green, blue
+
+
+def _label_bar(axes: Axes, at: int, segments: Mapping[str, float], longest: float) -> None:
+    """Write the milliseconds into every segment, or above it where that is free, and the total behind the bar."""
+    start = taken = 0.0
+    for name, width in segments.items():
+        text, middle = _short(width), start + width / 2
+        half_ms = 0.0105 * len(text) * longest
+        if width > 2.6 * half_ms:
+            ink = "white" if np.mean(_colour_of(name)) < 0.5 else "black"
+            axes.text(middle, at, text, ha="center", va="center", color=ink, fontsize=7)
+        elif width > 0 and middle - half_ms >= taken:
+            axes.text(middle, at - 0.33, text, ha="center", va="bottom", fontsize=6)
+            taken = middle + half_ms
+        start += width
+    axes.text(start + 0.01 * longest, at, f"{_short(start)} ms", va="center")
 
 
 def _short(ms: float) -> str:
@@ -266,6 +274,9 @@ def _print_style() -> Iterator[None]:
             "grid.linewidth": 0.4,
             "grid.color": "#cccccc",
             "hatch.linewidth": 0.5,
+            "patch.edgecolor": "white",
+            "patch.force_edgecolor": True,
+            "patch.linewidth": 0.5,
             "legend.frameon": False,
             "lines.linewidth": 1.4,
             "lines.markersize": 4.5,

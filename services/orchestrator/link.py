@@ -169,7 +169,7 @@ class Link:
             )
             for client in self._decoders
         ]
-        self.descriptions = [answer.description for answer in (encoder, channel, *decoders)]
+        self.descriptions = [encoder.description, channel.description, *(answer.description for answer in decoders)]
         transmitters = {served.checkpoint_digest: served for served in encoder.description.methods}
         self.routes = {}
         for client, answer in zip(self._decoders, decoders, strict=True):

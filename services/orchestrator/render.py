@@ -25,8 +25,8 @@ def quality_table(report: pb.TransmissionReport) -> Table:
 
 def hop_table(report: pb.TransmissionReport) -> Table:
     """Show where the time went, in milliseconds."""
-    table = Table(title="where the time went (ms)", box=box.SIMPLE, pad_edge=False)
-    table.add_column("")
+    table = Table(title="where the time went (ms)", box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
     for name in ("network", *_PARTS, "sum", "KiB in/out"):
         table.add_column(name, justify="right", no_wrap=True)
     spent_ns = 0

@@ -22,11 +22,10 @@ Methods = Mapping[str, Sequence[Row]]
 
 
 class Spread(NamedTuple):
-    """Mean and standard deviation (of the population) over images, and how many images have the metric."""
+    """Mean and standard deviation (of the population) over the images that have the metric."""
 
     mean: float
     std: float
-    images: int
 
 
 def write_report(folder: Path) -> str:
@@ -70,7 +69,7 @@ def by_method(rows: Sequence[Row]) -> dict[str, list[Row]]:
             seen[row.method, name].add(getattr(row, name))
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        more = [getattr(row, name) or "none" for name in named if len(seen[row.method, name]) > 1]
+        more = [getattr(row, name) or f"no {name}" for name in named if len(seen[row.method, name]) > 1]
         groups[f"{row.method} ({', '.join(more)})" if more else row.method].append(row)
     return dict(groups)
 
@@ -85,7 +84,7 @@ def spread(rows: Sequence[Row], metric: str) -> Spread | None:
         return None
     values = np.array([np.mean(draws) for draws in images.values()])
     with np.errstate(invalid="ignore"):  # an infinite PSNR has no deviation
-        return Spread(float(values.mean()), float(values.std()), len(values))
+        return Spread(float(values.mean()), float(values.std()))
 
 
 def by_snr(rows: Sequence[Row]) -> dict[float, list[Row]]:
@@ -233,7 +232,7 @@ def _drawings(methods: Methods, pictures: Sequence[Picture]) -> Iterator[tuple[s
     what = f"{', '.join(sorted({row.dataset for row in rows}))}, {_count(len({row.image for row in rows}), 'image')}"
     for metric, (heading, _) in METRICS.items():
         curves = {name: curve for name, group in methods.items() if (curve := _curve(group, metric)).mean}
-        figure = figures.draw_quality(metric, curves, f"{what}: mean ± 1 standard deviation") if curves else None
+        figure = figures.draw_quality(metric, curves, what) if curves else None
         yield f"{metric.removesuffix('_db')}_vs_snr", f"{heading.removesuffix(' (dB)')} over SNR", figure
     bars = {name: _mean_parts(group) for name, group in methods.items() if not all(row.warm_up for row in group)}
     yield "latency", "Where the time goes", figures.draw_latency(bars, what) if bars else None

@@ -1,0 +1,63 @@
+# Every target sets up what it needs by itself. `make sweep` and `make test` are all that a fresh machine needs.
+PYTHON ?= python3.11
+BIN := .venv/bin
+METHOD ?= deepjscc
+MINUTES ?= 60
+OUT ?= runs/kodak
+PROTOS := $(wildcard proto/jscc/wire/v1/*.proto)
+
+# Data next to the project are found without being told; elsewhere JSCC_DATA says where they are.
+ifndef JSCC_DATA
+ifneq ($(wildcard ../shared/data),)
+export JSCC_DATA := $(abspath ../shared/data)
+endif
+endif
+
+.PHONY: help sweep test check fix up down train bench stubs lock
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.installed: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+sweep: .venv/.installed ## Kodak through the link with the shipped weights: rows, summary and figures in $(OUT)
+	$(BIN)/jscc-link sweep --dataset kodak --snr-db=-5,0,5,10,15,20 --draws 1 --out $(OUT)
+
+test: .venv/.installed ## unit, contract and end-to-end tests
+	$(BIN)/pytest -q
+
+check: .venv/.installed ## style, types, import arrows, protobuf rules, then the tests; writes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/buf lint
+	@! git rev-parse --verify --quiet origin/main >/dev/null || $(BIN)/buf breaking --against '.git#ref=origin/main'
+	$(BIN)/pytest -q
+
+fix: .venv/.installed ## format and repair what can be repaired
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+stubs: .venv/.installed ## generate jscc/wire/v1 from proto/
+	PATH=$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --mypy_out=quiet:. $(PROTOS)
+
+up: .venv/.installed ## start the link as local processes
+	$(BIN)/jscc-link up
+
+down: .venv/.installed ## stop the link that `make up` started
+	$(BIN)/jscc-link down
+
+train: .venv/.installed ## train METHOD for MINUTES; the same command goes on where it stopped
+	$(BIN)/python -m trainer train configs/$(METHOD).toml --minutes $(MINUTES) --out runs/$(METHOD) --resume
+
+bench: .venv/.installed ## time the wire's codec and the hops of one image
+	$(BIN)/python -m tests.bench
+
+lock: ## pin what is installed
+	$(BIN)/pip freeze --all --exclude-editable --exclude pip | grep -v '^-e' | sed 's/+cpu$$//' > requirements.lock

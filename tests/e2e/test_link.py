@@ -1,0 +1,252 @@
+"""The four services as processes: image in, image out, bad input refused, SIGTERM ends with 0."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from conftest import Started, call, probe, refusal, start, wait_until_serving
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from PIL import Image
+
+from jscc.images import read_image
+from jscc.wire import codec
+from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2, orchestrator_pb2
+from jscc.wire.v1 import symbols_pb2 as pb
+
+Link = dict[str, Started]
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+
+
+def send(link: Link, file: bytes, snr_db: float, seed: int = 0) -> orchestrator_pb2.SendImageResponse:
+    request = orchestrator_pb2.SendImageRequest(
+        awgn=pb.Awgn(snr_db=snr_db), seed=seed, image_id="photo", image_file=file
+    )
+    raw = call(link["orchestrator"], "SendImage", request.SerializeToString())
+    return orchestrator_pb2.SendImageResponse.FromString(raw)
+
+
+def png(pixels: np.ndarray, mode: str | None = None) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels, mode).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def encode_request(image: np.ndarray, method: str = "deepjscc", digest: str = "", snr_db: float = 5.0) -> bytes:
+    context = pb.RequestContext(method=method, checkpoint_digest=digest)
+    return codec.encode(encoder_pb2.EncodeRequest(context=context, snr_db=snr_db), image)
+
+
+GREY = np.full((32, 48, 3), 120, dtype=np.uint8)
+
+
+def test_quality_rises_with_snr(link: Link, photos: Path) -> None:
+    file = (photos / "photo0.png").read_bytes()
+    psnr_db = [send(link, file, snr_db).report.quality.psnr_db for snr_db in (-5, 0, 5, 10, 15, 20)]
+    assert all(later > earlier + 0.5 for earlier, later in zip(psnr_db, psnr_db[1:], strict=False)), psnr_db
+    assert psnr_db[-1] - psnr_db[0] > 5
+
+
+def test_same_seed_same_bytes(link: Link, photos: Path) -> None:
+    file = (photos / "photo1.png").read_bytes()
+    first, again, other = (send(link, file, 3.0, seed) for seed in (7, 7, 8))
+    assert first.image_png == again.image_png
+    assert first.report.noise_digest == again.report.noise_digest
+    assert other.report.noise_digest != first.report.noise_digest
+    assert other.image_png != first.image_png
+
+
+def test_report_is_right(link: Link, photos: Path) -> None:
+    file = (photos / "photo2.png").read_bytes()
+    answer = send(link, file, 12.0)
+    original, received = read_image(file).astype(np.int64), read_image(answer.image_png).astype(np.int64)
+    expected_psnr_db = 10 * np.log10(255**2 / np.mean((original - received) ** 2))
+    assert answer.report.quality.psnr_db == pytest.approx(expected_psnr_db, abs=1e-9)
+    assert answer.report.rho == 0.25  # 176x208 px are multiples of 16
+    assert answer.report.channel_uses == original.size // 4
+    hop_ns = 0
+    for hop in answer.report.hops:
+        timing = hop.timing
+        assert hop.network_ns > 0
+        hop_ns += hop.network_ns + timing.queue_ns + timing.deserialize_ns + timing.compute_ns + timing.serialize_ns
+    own_ns = answer.report.load_ns + answer.report.codec_ns + answer.report.score_ns
+    assert hop_ns + own_ns == pytest.approx(answer.report.total_ns, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "mode"),
+    [
+        (np.full((1, 1), 200, dtype=np.uint8), "L"),
+        (np.full((40, 30, 4), 99, dtype=np.uint8), "RGBA"),
+        (np.full((17, 33), 40000, dtype=np.uint16), "I;16"),
+        (np.full((3, 4096, 3), 17, dtype=np.uint8), "RGB"),
+    ],
+)
+def test_any_size_and_mode(link: Link, pixels: np.ndarray, mode: str) -> None:
+    file = png(pixels) if mode != "I;16" else png(pixels, None)
+    answer = send(link, file, 10.0)
+    assert read_image(answer.image_png).shape == (*pixels.shape[:2], 3)
+
+
+def test_noiseless_channel_is_at_least_as_good(link: Link, photos: Path) -> None:
+    file = (photos / "photo3.png").read_bytes()
+    request = orchestrator_pb2.SendImageRequest(noiseless=pb.Noiseless(), image_id="photo", image_file=file)
+    raw = call(link["orchestrator"], "SendImage", request.SerializeToString())
+    clean = orchestrator_pb2.SendImageResponse.FromString(raw).report.quality.psnr_db
+    assert clean > send(link, file, 20.0).report.quality.psnr_db
+
+
+class TestBadInput:
+    """Every refusal has the right status and names the field; the service goes on."""
+
+    def test_truncated_tensor(self, link: Link) -> None:
+        code, details = refusal(link["encoder"], "Encode", encode_request(GREY)[:-10])
+        assert code == INVALID
+        assert "truncated" in details
+
+    def test_wrong_shape(self, link: Link) -> None:
+        code, details = refusal(link["encoder"], "Encode", encode_request(GREY[..., :2].copy()))
+        assert code == INVALID
+        assert details.startswith("image:")
+
+    def test_unknown_method(self, link: Link) -> None:
+        code, details = refusal(link["encoder"], "Encode", encode_request(GREY, method="nosuch"))
+        assert code == grpc.StatusCode.NOT_FOUND
+        assert "'nosuch'" in details
+        assert "deepjscc" in details
+
+    def test_wrong_checkpoint(self, link: Link) -> None:
+        code, details = refusal(link["encoder"], "Encode", encode_request(GREY, digest="0123456789abcdef"))
+        assert code == grpc.StatusCode.FAILED_PRECONDITION
+        assert "0123456789abcdef" in details
+
+    def test_symbols_of_another_checkpoint(self, link: Link) -> None:
+        context = pb.RequestContext(method="deepjscc", checkpoint_digest="0123456789abcdef")
+        side = pb.SideInformation(height_px=16, width_px=16, codes=[1], code_bits=8)
+        request = decoder_pb2.DecodeRequest(context=context, side=side)
+        raw = codec.encode(request, np.zeros((1, 192), dtype=np.float32))
+        code, details = refusal(link["decoder"], "Decode", raw)
+        assert code == grpc.StatusCode.FAILED_PRECONDITION
+        assert "0123456789abcdef" in details
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_not_finite(self, link: Link, value: float) -> None:
+        symbols = np.zeros((1, 64), dtype=np.float32)
+        symbols[0, 5] = value
+        code, details = refusal(
+            link["channel"], "Transmit", codec.encode(channel_pb2.TransmitRequest(awgn=pb.Awgn(snr_db=3)), symbols)
+        )
+        assert code == INVALID
+        assert details.startswith("symbols:")
+
+    def test_snr_out_of_range(self, link: Link) -> None:
+        code, details = refusal(link["encoder"], "Encode", encode_request(GREY, snr_db=1000.0))
+        assert code == INVALID
+        assert "snr_db" in details
+        assert "60" in details
+
+    def test_message_of_100_mb(self, link: Link) -> None:
+        code, details = refusal(link["channel"], "Transmit", bytes(100_000_000))
+        assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "message" in details.lower()
+
+    def test_image_bomb(self, link: Link) -> None:
+        def chunk(kind: bytes, body: bytes) -> bytes:
+            return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+        header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+        bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+        request = orchestrator_pb2.SendImageRequest(awgn=pb.Awgn(snr_db=3), image_file=bomb)
+        code, details = refusal(link["orchestrator"], "SendImage", request.SerializeToString())
+        assert code == INVALID
+        assert details.startswith("image")
+        assert "4096" in details
+
+    def test_garbage(self, link: Link) -> None:
+        for name, rpc in (("encoder", "Encode"), ("channel", "Transmit"), ("decoder", "Decode")):
+            assert refusal(link[name], rpc, b"\xff" * 50)[0] == INVALID
+        assert refusal(link["orchestrator"], "SendImage", b"\xff" * 50)[0] == INVALID
+
+    def test_sweep_name_cannot_leave_its_folder(self, link: Link) -> None:
+        request = orchestrator_pb2.RunSweepRequest(name="../x", dataset="samples", snr_db=[0])
+        with grpc.insecure_channel(link["orchestrator"].address) as channel:
+            stream = channel.unary_stream("/jscc.wire.v1.OrchestratorService/RunSweep")(request.SerializeToString())
+            with pytest.raises(grpc.RpcError) as caught:
+                list(stream)
+        assert caught.value.code() == INVALID
+        assert caught.value.details().startswith("name:")
+
+    def test_services_go_on(self, link: Link, photos: Path) -> None:
+        assert send(link, (photos / "photo0.png").read_bytes(), 10.0).report.quality.psnr_db > 20
+
+
+def test_describe(link: Link) -> None:
+    answer = orchestrator_pb2.DescribeOrchestratorResponse.FromString(
+        call(link["orchestrator"], "DescribeOrchestrator", b"")
+    )
+    assert [item.service for item in answer.services] == ["encoder", "channel", "decoder"]
+    served = answer.services[0].methods[0]
+    assert (served.name, served.rho) == ("deepjscc", 0.25)
+    assert served.checkpoint_digest == answer.services[2].methods[0].transmitter_digest
+    assert list(answer.services[1].channels) == ["awgn", "noiseless"]
+    assert answer.services[0].max_side_px == 4096
+
+
+def test_run_sweep_streams_progress(link: Link, photos: Path) -> None:
+    request = orchestrator_pb2.RunSweepRequest(name="api", dataset=str(photos), snr_db=[0, 10], draws=1)
+    with grpc.insecure_channel(link["orchestrator"].address) as channel:
+        stream = channel.unary_stream("/jscc.wire.v1.OrchestratorService/RunSweep")(request.SerializeToString())
+        answers = [orchestrator_pb2.RunSweepResponse.FromString(raw) for raw in stream]
+    assert [answer.done for answer in answers] == sorted(answer.done for answer in answers)
+    assert (answers[-1].done, answers[-1].total) == (8, 8)
+    assert "PSNR" in answers[-1].summary_md
+    assert answers[-2].summary_md == ""
+
+
+def test_health_and_reflection(link: Link) -> None:
+    for name, service in link.items():
+        full_name = f"jscc.wire.v1.{name.capitalize()}Service"
+        assert probe(service.address, full_name) == 0
+        with grpc.insecure_channel(service.address) as channel:
+            ask = reflection_pb2.ServerReflectionRequest(file_containing_symbol=full_name)
+            stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+            answers = list(stub.ServerReflectionInfo(iter([ask])))
+        files = [FileDescriptorProto.FromString(raw) for raw in answers[0].file_descriptor_response.file_descriptor_proto]
+        assert f"jscc/wire/v1/{name}.proto" in [file.name for file in files]
+    assert probe(link["encoder"].address, "deepjscc") == 0
+    assert probe(link["encoder"].address, "nosuch") == 1
+
+
+def test_sigterm_finishes_the_work(tmp_path: Path) -> None:
+    service = start("channel", tmp_path)
+    wait_until_serving(service)
+    symbols = np.ones((1, 2_000_000), dtype=np.float32)
+    raw = codec.encode(channel_pb2.TransmitRequest(noiseless=pb.Noiseless()), symbols)
+    with grpc.insecure_channel(
+        service.address, options=[("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+    ) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        under_way = channel.unary_unary("/jscc.wire.v1.ChannelService/Transmit").future(raw)
+        answers = [under_way.result(timeout=30)]
+        under_way = channel.unary_unary("/jscc.wire.v1.ChannelService/Transmit").future(raw)
+        service.process.terminate()
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        watch.cancel()
+        answers.append(under_way.result(timeout=30))
+    assert all(np.array_equal(codec.decode(channel_pb2.TransmitResponse, answer)[1], symbols) for answer in answers)
+    assert service.process.wait(timeout=30) == 0
+
+
+def test_bad_setting_is_named(tmp_path: Path) -> None:
+    service = start("encoder", tmp_path, PRECISION="float8", MAX_QUEUE="-1")
+    assert service.process.wait(timeout=60) == 2
+    log = service.log.read_text()
+    assert "PRECISION='float8'" in log
+    assert "MAX_QUEUE='-1'" in log

@@ -1,0 +1,118 @@
+"""Quality of a link on whole images, with the noise and the 8-bit rounding of the services."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from jscc import checkpoints, metrics, models
+from jscc.datasets import Dataset
+from jscc.images import Pixels, read_image
+from jscc.signals import derive_seed
+from trainer import runs
+from trainer.link import Link, build
+
+SNRS_DB = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Quality at one SNR.
+
+    Attributes:
+        snr_db: channel SNR.
+        psnr_db: mean over images of the PSNR of the 8-bit image.
+        ms_ssim: mean over images; None without pytorch_msssim or when an image is too small.
+    """
+
+    snr_db: float
+    psnr_db: float
+    ms_ssim: float | None
+
+
+@torch.inference_mode()
+def transmit(link: Link, pixels: Pixels, image_id: str, snr_db: float, precision: str) -> Pixels:
+    """Send one image, with the noise that every method of equal k meets at (root seed 0, image, SNR, draw 0).
+
+    Args:
+        link: in evaluation mode.
+        pixels: [H, W, 3] uint8.
+        image_id: data set and file, such as "kodak/kodim01".
+        snr_db: channel SNR.
+        precision: of the networks.
+
+    Returns:
+        The received image [H, W, 3] uint8.
+    """
+    device = next(link.parameters()).device
+    x = (torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float() / 255).contiguous()
+    noise = torch.Generator().manual_seed(derive_seed(0, image_id, snr_db, 0))
+    x_hat = link(x, torch.full((1,), snr_db, device=device), noise, precision)
+    received: Pixels = x_hat[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
+    return received
+
+
+def mean_psnr_db(link: Link, images: Mapping[str, Pixels], snr_db: float, precision: str) -> float:
+    """Return the mean PSNR in dB over images by id; sets evaluation mode."""
+    link.eval()
+    scores = [metrics.psnr_db(x, transmit(link, x, name, snr_db, precision)) for name, x in images.items()]
+    return sum(scores) / len(scores)
+
+
+def evaluate(link: Link, dataset: Dataset, snrs_db: Sequence[float], precision: str) -> list[Row]:
+    """Score a link on a data set, one whole image at a time, and print the table as it grows.
+
+    Args:
+        link: sets evaluation mode.
+        dataset: at least one image.
+        snrs_db: channel SNRs, one row each.
+        precision: of the networks.
+    """
+    link.eval()
+    images = {reference.id: read_image(reference.path) for reference in dataset.images}
+    rows = []
+    for snr_db in snrs_db:
+        scores = [_score(x, transmit(link, x, name, snr_db, precision)) for name, x in images.items()]
+        similar = [ms_ssim for _, ms_ssim in scores if ms_ssim is not None]
+        mean_ms_ssim = sum(similar) / len(similar) if len(similar) == len(scores) else None
+        rows.append(Row(snr_db, sum(psnr_db for psnr_db, _ in scores) / len(scores), mean_ms_ssim))
+        print(format_row(rows[-1]), flush=True)
+    return rows
+
+
+def _score(reference: Pixels, received: Pixels) -> tuple[float, float | None]:
+    try:
+        ms_ssim = metrics.ms_ssim(reference, received)
+    except ModuleNotFoundError:  # pytorch_msssim is not needed for training
+        ms_ssim = None
+    return metrics.psnr_db(reference, received), ms_ssim
+
+
+def format_row(row: Row) -> str:
+    """Return a row of the printed table."""
+    similar = "-" if row.ms_ssim is None else f"{row.ms_ssim:.4f}"
+    return f"{row.snr_db:6.1f} dB   PSNR {row.psnr_db:6.2f} dB   MS-SSIM {similar}"
+
+
+def load_link(path: Path, device: torch.device) -> Link:
+    """Load a link from a run folder (averaged weights) or from `<folder>/<name>` of a shipped checkpoint.
+
+    Raises:
+        ValueError: it is neither, or it is damaged.
+    """
+    if path.is_dir():
+        link = build(runs.load_recipe(path).method, seed=0)
+        link.load_state_dict(runs.load_state(path)["average"])
+    else:
+        card = checkpoints.read_card(card_path(path))
+        transmitter = checkpoints.load(path.parent, card, "transmitter")
+        link = Link(models.load(card.method), transmitter, checkpoints.load(path.parent, card, "receiver"))
+    link.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return link.to(device).eval()
+
+
+def card_path(path: Path) -> Path:
+    """Return the card of `<folder>/<name>`, given with or without suffix."""
+    name = path.stem if path.suffix in (".json", ".safetensors") else path.name
+    return path.parent / f"{name}.json"

@@ -1,0 +1,51 @@
+"""From a run folder to a shipped checkpoint."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from jscc import checkpoints
+from jscc.checkpoints import Card
+from trainer import runs
+from trainer.journal import VALIDATION_FILE, read_rows
+from trainer.link import build, config_mapping
+from trainer.settings import Recipe
+
+
+def export(run: Path, folder: Path, name: str | None = None) -> Card:
+    """Write the averaged weights of a run as float16, with a card that tells how they were trained.
+
+    Args:
+        run: run folder.
+        folder: where the checkpoint goes.
+        name: of the checkpoint; that of the method when None.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        ValueError: it is no run folder, or its recipe does not fit.
+    """
+    recipe, state = runs.load_recipe(run), runs.load_state(run)
+    link = build(recipe.method, seed=0)
+    link.load_state_dict(state["average"])
+    method = recipe.method.name
+    card = Card(name or method, method, "", "", config_mapping(recipe.method), training_record(run, recipe, state))
+    return checkpoints.save(folder, card, link.transmitter, link.receiver)
+
+
+def training_record(run: Path, recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
+    """Return what the card tells about the training."""
+    environments, progress = runs.read_environment(run), state["progress"]
+    return {
+        "recipe": dataclasses.asdict(recipe),
+        "photos": state["photos"],
+        "steps": progress["step"],
+        "crops": progress["step"] * recipe.data.batch_size,
+        "wall_time_s": round(progress["elapsed_s"], 1),
+        "hardware": sorted({record["device"] for record in environments}),
+        "torch": sorted({record["torch"] for record in environments}),
+        "git": sorted({record["git"] for record in environments}),
+        "started": environments[0]["started"] if environments else "",
+        "validation": read_rows(run / VALIDATION_FILE),
+    }

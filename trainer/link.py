@@ -1,0 +1,79 @@
+"""The differentiable link: transmitter, AWGN, receiver."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from jscc import config, models
+from jscc.channels import Awgn
+from trainer.settings import MethodSettings
+
+
+class Link(nn.Module):
+    """One method's two halves with a channel between them."""
+
+    def __init__(self, method: models.Method, transmitter: nn.Module, receiver: nn.Module) -> None:
+        """Join the halves of `method`."""
+        super().__init__()
+        self.method = method
+        self.transmitter = transmitter
+        self.receiver = receiver
+
+    def forward(self, x: Tensor, snr_db: Tensor, generator: torch.Generator, precision: str = "float32") -> Tensor:
+        """Send images through the link; the channel computes in float32 in any case.
+
+        Args:
+            x: [B, 3, H, W] in [0, 1].
+            snr_db: [B].
+            generator: draws the noise [B, k], on its own device.
+            precision: of the networks, "float32" or "bfloat16".
+
+        Returns:
+            x_hat float32 [B, 3, H, W].
+        """
+        options = self.method.options_type()
+        with networks_in(precision, x.device):
+            s, side = self.transmitter(x, snr_db, options)
+        channel = Awgn(snr_db)
+        y, state = channel.apply(s.float(), channel.draw(s.shape, generator).to(s.device))
+        with networks_in(precision, x.device):
+            x_hat: Tensor = self.receiver(y, side, state, options)
+        return x_hat.float()
+
+
+@contextmanager
+def networks_in(precision: str, device: torch.device) -> Iterator[None]:
+    """Run convolutions and matrix products in a precision."""
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+        yield
+
+
+def method_config(settings: MethodSettings, where: str) -> Any:
+    """Return the method's Config.
+
+    Raises:
+        ValueError: the method's Config refuses a key or a value; names `where`.
+        UnknownMethodError: there is no such method.
+    """
+    return config.from_mapping(models.load(settings.name).config_type, settings.config, f"{where}: method: config")
+
+
+def build(settings: MethodSettings, seed: int, where: str = "recipe") -> Link:
+    """Build a link with fresh weights on the CPU.
+
+    Raises:
+        ValueError: the method's Config refuses a key or a value.
+    """
+    method, choice = models.load(settings.name), method_config(settings, where)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Link(method, method.transmitter_type(choice), method.receiver_type(choice))
+
+
+def config_mapping(settings: MethodSettings) -> dict[str, Any]:
+    """Return the method's complete Config, defaults included, as it goes into a model card."""
+    return dataclasses.asdict(method_config(settings, "recipe"))
