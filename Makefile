@@ -56,8 +56,9 @@ down: .venv/.installed ## stop the link that `make up` started
 train: .venv/.installed ## train METHOD for MINUTES; the same command goes on where it stopped
 	$(BIN)/python -m trainer train configs/$(METHOD).toml --minutes $(MINUTES) --out runs/$(METHOD) --resume
 
-bench: .venv/.installed ## time the wire's codec and the hops of one image
-	$(BIN)/python -m tests.bench
+bench: .venv/.installed ## latency of every part of the way of one image
+	$(BIN)/python -c 'from skimage import data; from jscc.images import write_image; write_image("runs/astronaut.png", data.astronaut())'
+	$(BIN)/jscc-link bench runs/astronaut.png
 
 lock: ## pin what is installed
 	$(BIN)/pip freeze --all --exclude-editable --exclude pip | grep -v '^-e' | sed 's/+cpu$$//' > requirements.lock

@@ -6,6 +6,7 @@ start another program (PostScript) is not an image here.
 """
 
 import io
+import threading
 import warnings
 from contextlib import closing
 from pathlib import Path
@@ -50,6 +51,9 @@ _WRITE_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".jpeg": ("JPEG", _JPEG_OPTIONS),
 }
 
+_warning_filters = threading.Lock()
+"""Python's warning filters belong to the whole process: one thread at a time may change them and put them back."""
+
 
 class ImageError(ValueError):
     """An image that cannot be read or written; the text names it and says why."""
@@ -59,8 +63,8 @@ def read_image(source: str | Path | bytes) -> Pixels:
     """Read an image file as 8-bit RGB.
 
     Transparent pixels are composited over white, samples of 16 bits are scaled to 8, the EXIF orientation is
-    applied and an animation gives its first frame. The size is checked before any pixel is decoded. Python's
-    warning filters are changed while it runs, so call it from one thread at a time.
+    applied and an animation gives its first frame. The size is checked before any pixel is decoded. May be called
+    from several threads, which then take turns.
 
     Args:
         source: path of a file, or the bytes of one.
@@ -71,7 +75,7 @@ def read_image(source: str | Path | bytes) -> Pixels:
     Raises:
         ImageError: no such file, not an image, damaged, truncated, or a side above MAX_SIDE_PX.
     """
-    with warnings.catch_warnings():
+    with _warning_filters, warnings.catch_warnings():
         # Pillow warns of odd metadata, which do no harm, and of large images, which are an ImageError here.
         warnings.simplefilter("ignore")
         try:

@@ -32,8 +32,8 @@ def smooth_field(height_px: int, width_px: int, seed: int) -> Tensor:
 
 @pytest.fixture(scope="session")
 def smooth_images() -> list[Tensor]:
-    """Twenty-four uint8 [3, 64, 64] pictures of one family."""
-    return [smooth_field(64, 64, seed) for seed in range(24)]
+    """Twelve uint8 [3, 48, 48] pictures of one family."""
+    return [smooth_field(48, 48, seed) for seed in range(12)]
 
 
 @pytest.fixture

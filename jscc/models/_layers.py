@@ -28,8 +28,8 @@ class SNRAttention(nn.Module):
         nn.init.zeros_(self.logits.bias)
 
     def forward(self, x: Tensor, snr_db: Tensor) -> Tensor:
-        """Gate x [B, C, H, W] by snr_db [B]; computed in float32 under autocast too."""
-        return (x * self.gate(snr_db)[:, :, None, None]).to(x.dtype)
+        """Gate x [B, C, H, W] by snr_db [B]; the gates are computed in float32 and applied in x's precision."""
+        return x * self.gate(snr_db).to(x.dtype)[:, :, None, None]
 
     def gate(self, snr_db: Tensor) -> Tensor:
         """Return the gates [B, C] in (0, 2) of the SNRs [B]."""

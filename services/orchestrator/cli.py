@@ -15,6 +15,7 @@ from jscc.images import ImageError
 from jscc.wire.codec import CodecError
 from jscc.wire.errors import LinkError
 from services.orchestrator import commands, render
+from services.orchestrator.bench import latency_table
 from services.orchestrator.link import Addresses, RouteError
 from services.orchestrator.processes import LocalLink, state_folder
 from services.orchestrator.report import write_report
@@ -77,7 +78,8 @@ def send(
     decoder: DecoderAddress = None,
 ) -> None:
     """Send one image through the link; print its quality and where the time went."""
-    request = commands.send_request(image, method, (channel_model, snr_db), _options(option), (seed, draw))
+    air, noise, options = (channel_model, snr_db), (seed, draw), _options(option)
+    request = _checked(lambda path: commands.send_request(path, method, air, options, noise), image)
     if orchestrator:
         answer = _run(commands.send_to(orchestrator, request))
     else:
@@ -86,6 +88,23 @@ def send(
     if output is not None:
         commands.save(answer, output)
         console.print(f"wrote {output}")
+
+
+@app.command()
+def bench(
+    image: Annotated[Path, typer.Argument(help="the image to send")],
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="transmissions that are counted")] = 20,
+    warm_up: Annotated[int, typer.Option(min=0, max=1000, help="transmissions before that")] = 3,
+    snr_db: Annotated[float, typer.Option("--snr-db", help="channel SNR in dB, -30..60")] = 10.0,
+    method: Annotated[str, typer.Option("--method", help="name of the method; the link's default when left out")] = "",
+    encoder: EncoderAddress = None,
+    channel: ChannelAddress = None,
+    decoder: DecoderAddress = None,
+) -> None:
+    """Send one image again and again; print the latency of every part of the way."""
+    request = _checked(lambda path: commands.send_request(path, method, ("awgn", snr_db), {}, (0, 0)), image)
+    reports = _run(commands.send_often(_addresses(encoder, channel, decoder), request, (warm_up, count), _say))
+    console.print(latency_table(reports))
 
 
 @app.command()

@@ -118,6 +118,15 @@ async def send_directly(addresses: Addresses | None, request: pb.SendImageReques
         return await send_image(session.engine, request)
 
 
+async def send_often(
+    addresses: Addresses | None, request: pb.SendImageRequest, counts: tuple[int, int], say: Say
+) -> list[pb.TransmissionReport]:
+    """Send an image (warm-up, counted) times, one after the other; return the reports of the counted ones."""
+    async with open_session(addresses, 1, say) as session:
+        answers = [await send_image(session.engine, request) for _ in range(sum(counts))]
+    return [answer.report for answer in answers[counts[0] :]]
+
+
 async def send_image(engine: Engine, request: pb.SendImageRequest) -> pb.SendImageResponse:
     """Answer a SendImageRequest.
 

@@ -2,7 +2,9 @@
 
 import io
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -239,6 +241,16 @@ def test_image_bomb_is_refused_before_its_pixels_are_decoded(
     (tmp_path / "bomb.png").write_bytes(png(side_px, side_px, 8, 2, b""))
     with pytest.raises(ImageError, match=rf"larger than {signals.MAX_SIDE_PX} px on a side"):
         images.read_image(tmp_path / "bomb.png")
+
+
+def test_threads_do_not_spoil_the_warning_filters() -> None:
+    pixels = random_pixels(64, 64)
+    raw = file_bytes(Image.fromarray(pixels), exif=exif_block((ORIENTATION_TAG, 2, 9, bytes(4))))
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        for received in pool.map(images.read_image, [raw] * 200):
+            np.testing.assert_array_equal(received, pixels)
+    assert list(warnings.filters) == before
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000"])

@@ -124,7 +124,7 @@ def test_equal_snrs_mean_equal_seeds(equal: tuple[float, float]) -> None:
 
 
 def test_a_rounding_error_below_zero_is_zero() -> None:
-    """"Equal to 1e-6 dB means equal", and a grid of floats rarely hits zero: this one holds -2.2e-16."""
+    """ "Equal to 1e-6 dB means equal", and a grid of floats rarely hits zero: this one holds -2.2e-16."""
     almost = float(np.arange(-1, 1, 0.1)[10])
     assert -1e-9 < almost < 0
     assert signals.derive_seed(7, "a", almost, 0) == signals.derive_seed(7, "a", 0.0, 0)
@@ -135,7 +135,10 @@ def test_the_seed_is_the_same_in_every_process_and_version() -> None:
 
     `printf '0|kodak/kodim01|-5.000000|3' | b2sum -l 64` prints 5fbf8b9fdaee1c8e.
     """
-    assert signals.derive_seed(0, "kodak/kodim01", -5, 3) == int.from_bytes(bytes.fromhex("5fbf8b9fdaee1c8e"), "little") // 2
+    assert (
+        signals.derive_seed(0, "kodak/kodim01", -5, 3)
+        == int.from_bytes(bytes.fromhex("5fbf8b9fdaee1c8e"), "little") // 2
+    )
 
 
 @pytest.mark.parametrize("size_px", [1, 2, 3, 15, 16, 17, 31, 33])
@@ -171,7 +174,9 @@ def test_padded_size(size_px: tuple[int, int], units: tuple[int, int]) -> None:
 
 
 @given(
-    exponent=st.floats(-8, 8), bits=st.integers(1, 16), limits=st.sampled_from([(-8.0, 8.0), (-10.0, 9.0), (-9.0, 20.0)])
+    exponent=st.floats(-8, 8),
+    bits=st.integers(1, 16),
+    limits=st.sampled_from([(-8.0, 8.0), (-10.0, 9.0), (-9.0, 20.0)]),
 )
 def test_quantisation_errs_by_half_a_step_at_most(exponent: float, bits: int, limits: tuple[float, float]) -> None:
     value = torch.tensor([[2.0**exponent]], dtype=torch.float64)

@@ -194,7 +194,7 @@ def test_diverged_run_keeps_the_last_checkpoint(
         done(learner, rate)
 
     monkeypatch.setattr(Learner, "step", poisoned)
-    arguments = ["train", str(recipe_file), "--steps", "9", "--out", str(folder), "--resume"]
+    arguments = ["train", str(recipe_file), "--steps", "3", "--out", str(folder), "--resume"]
     assert command_line.main(arguments) == 1
     assert "diverged" in capsys.readouterr().err
     assert (folder / "last.pt").read_bytes() == before

@@ -1,0 +1,211 @@
+"""Sweeps from the command line: byte-identical when repeated, and nothing lost when something dies."""
+
+import csv
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, cli
+
+from services.orchestrator.store import COLUMNS
+
+QUALITY = ("psnr_db", "ssim", "ms_ssim", "lpips")
+TIMES = [name for name in COLUMNS if name.endswith("_ms") and name != "total_ms"]
+SNRS = "--snr-db=-5,5,20"
+
+
+def sweep_command(photos: Path, out: Path) -> list[str]:
+    return ["sweep", "--dataset", str(photos), SNRS, "--draws", "2", "--out", str(out), "--concurrency", "2"]
+
+
+def read(out: Path) -> list[dict[str, str]]:
+    with (out / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def identity(rows: list[dict[str, str]]) -> list[tuple[str, ...]]:
+    names = ("dataset", "image", "method", "checkpoint", "channel", "snr_db", "draw", "seed", "noise_digest")
+    return [tuple(row[name] for name in (*names, "rho", "channel_uses", "header_bits", *QUALITY)) for row in rows]
+
+
+def count_rows(out: Path) -> int:
+    try:
+        database = sqlite3.connect(f"file:{out / 'results.sqlite'}?mode=ro", uri=True)
+        try:
+            count: int = database.execute("SELECT count(*) FROM results").fetchone()[0]
+        finally:
+            database.close()
+    except sqlite3.OperationalError:
+        return 0
+    return count
+
+
+def wait_for_rows(out: Path, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while count_rows(out) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def spawn(arguments: list[str], state: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "services.orchestrator.cli", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "JSCC_STATE": str(state), "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed")
+    result = cli(*sweep_command(photos, out), state=out / "state")
+    assert "PSNR" in result.stdout
+    return out
+
+
+def test_files_and_rows(undisturbed: Path) -> None:
+    rows = read(undisturbed)
+    assert tuple(rows[0]) == COLUMNS
+    assert len(rows) == 4 * 3 * 2
+    assert len(set(identity(rows))) == len(rows)
+    assert "deepjscc" in (undisturbed / "summary.md").read_text()
+    assert {path.name for path in (undisturbed / "figures").glob("*.png")} >= {
+        "psnr_vs_snr.png",
+        "ssim_vs_snr.png",
+        "latency.png",
+        "strip.png",
+    }
+
+
+def test_parts_add_up_to_the_total(undisturbed: Path) -> None:
+    for row in read(undisturbed):
+        assert sum(float(row[name]) for name in TIMES) == pytest.approx(float(row["total_ms"]), rel=0.02)
+        assert min(float(row[name]) for name in TIMES) >= 0
+
+
+def test_draws_and_snrs_have_noise_of_their_own(undisturbed: Path) -> None:
+    digests = [row["noise_digest"] for row in read(undisturbed)]
+    assert len(set(digests)) == len(digests)
+
+
+def test_twice_is_byte_identical(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+    cli(*sweep_command(photos, tmp_path), state=tmp_path / "state")
+    assert identity(read(tmp_path)) == identity(read(undisturbed))
+
+
+def test_resume_redoes_nothing(photos: Path, undisturbed: Path) -> None:
+    before = (undisturbed / "results.csv").read_bytes()
+    cli(*sweep_command(photos, undisturbed), state=undisturbed / "state")
+    assert (undisturbed / "results.csv").read_bytes() == before
+
+
+def test_killed_sweep_resumes(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    cli("up", state=state)
+    try:
+        process = spawn(sweep_command(photos, tmp_path), state)
+        wait_for_rows(tmp_path, 6, process)
+        process.kill()
+        process.communicate()
+        kept = count_rows(tmp_path)
+        assert 6 <= kept < 24
+        result = cli(*sweep_command(photos, tmp_path), state=state)
+        assert f"resuming: {kept} of 24 are done" in result.stderr
+    finally:
+        cli("down", state=state)
+    assert identity(read(tmp_path)) == identity(read(undisturbed))
+
+
+def test_killed_decoder_that_someone_starts_again(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    cli("up", state=state)
+    try:
+        process = spawn(sweep_command(photos, tmp_path), state)
+        wait_for_rows(tmp_path, 6, process)
+        decoder = next(item for item in json.loads((state / "link.json").read_text()) if item["hop"] == "decoder")
+        os.kill(decoder["pid"], signal.SIGKILL)
+        time.sleep(1.0)
+        assert process.poll() is None
+        assert "started: decoder" in cli("up", state=state).stderr
+        _, stderr = process.communicate(timeout=180)
+    finally:
+        cli("down", state=state)
+    assert process.returncode == 0, stderr
+    assert "interrupted: decoder at" in stderr
+    assert "decoder serves again" in stderr
+    assert identity(read(tmp_path)) == identity(read(undisturbed))
+    assert "interrupted: decoder at" in (tmp_path / "summary.md").read_text()
+
+
+def test_killed_decoder_of_the_sweeps_own(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+    process = spawn(sweep_command(photos, tmp_path), tmp_path / "state")
+    wait_for_rows(tmp_path, 6, process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    decoders = [child for child in children if b"services.decoder" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    os.kill(int(decoders[0]), signal.SIGKILL)
+    _, stderr = process.communicate(timeout=180)
+    assert process.returncode == 0, stderr
+    assert "restarted: decoder" in stderr
+    assert identity(read(tmp_path)) == identity(read(undisturbed))
+
+
+def test_patience_ends(photos: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    cli("up", state=state)
+    decoder = next(item for item in json.loads((state / "link.json").read_text()) if item["hop"] == "decoder")
+    try:
+        process = spawn([*sweep_command(photos, tmp_path), "--patience-s", "2"], state)
+        wait_for_rows(tmp_path, 2, process)
+        os.kill(decoder["pid"], signal.SIGKILL)
+        _, stderr = process.communicate(timeout=120)
+    finally:
+        cli("down", state=state)
+    assert process.returncode == 1
+    assert "what is done is kept" in stderr
+    assert count_rows(tmp_path) >= 2
+
+
+def test_up_status_send_down(photos: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    assert cli("status", state=state, check=False).returncode == 1
+    assert "started: encoder, channel, decoder" in cli("up", state=state).stderr
+    try:
+        assert "was up already" in cli("up", state=state).stderr
+        assert "rho=0.2500" in cli("status", state=state).stdout
+        received = tmp_path / "received.png"
+        result = cli("send", str(photos / "photo0.png"), "--snr-db", "5", "-o", str(received), state=state)
+        assert "PSNR" in result.stdout
+        assert "of the total is accounted for" in result.stdout
+        assert received.read_bytes().startswith(b"\x89PNG")
+    finally:
+        assert "stopped 3 services" in cli("down", state=state).stdout
+    assert cli("status", state=state, check=False).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sweep", "--snr-db=-5,x"], "snr_db: 'x' is no number"),
+        (["sweep", "--snr-db=99", "--dataset", "samples"], "snr_db: 99 is outside -30..60 dB"),
+        (["sweep", "--draws", "0", "--dataset", "samples"], "draws: 0 is outside 1..1000"),
+        (["sweep", "--dataset", "nosuch"], "dataset: 'nosuch'"),
+        (["send", "nosuch.png"], "nosuch.png"),
+        (["send", "nosuch.png", "--encoder", "127.0.0.1:1"], "--channel"),
+        (["report", "nosuch"], "nosuch"),
+    ],
+)
+def test_bad_arguments_are_named(arguments: list[str], words: str, tmp_path: Path) -> None:
+    result = cli(*arguments, state=tmp_path, check=False)
+    assert result.returncode in (1, 2)
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
