@@ -57,8 +57,7 @@ train: .venv/.installed ## train METHOD for MINUTES; the same command goes on wh
 	$(BIN)/python -m trainer train configs/$(METHOD).toml --minutes $(MINUTES) --out runs/$(METHOD) --resume
 
 bench: .venv/.installed ## latency of every part of the way of one image
-	$(BIN)/python -c 'from skimage import data; from jscc.images import write_image; write_image("runs/astronaut.png", data.astronaut())'
-	$(BIN)/jscc-link bench runs/astronaut.png
+	$(BIN)/jscc-link bench
 
 lock: ## pin what is installed
 	$(BIN)/pip freeze --all --exclude-editable --exclude pip | grep -v '^-e' | sed 's/+cpu$$//' > requirements.lock

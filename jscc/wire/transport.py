@@ -31,8 +31,7 @@ _RETRY_POLICY = {
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     *_LIMITS,
     ("grpc.so_reuseport", 0),  # two servers on one port would share calls silently
-    ("grpc.max_connection_age_ms", 10 * 60 * 1000),  # lets round_robin see new replicas
-    ("grpc.max_connection_age_grace_ms", 10 * 60 * 1000),
+    ("grpc.max_connection_age_ms", 10 * 60 * 1000),  # lets round_robin see new replicas; calls under way go on
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )

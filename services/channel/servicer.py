@@ -64,19 +64,19 @@ class ChannelServicer:
             raw = codec.encode(request, np.ones((1, 1024), dtype=np.float32))
             self.transmit(raw, codec.Hop.start(time.perf_counter_ns(), len(raw)))
 
-    async def describe(self, raw: bytes) -> pb.DescribeChannelResponse:
+    async def describe(self, raw: bytes) -> pb.ChannelServiceDescribeResponse:
         """Say what is served here."""
         answer = description("channel", self._settings)
         answer.device, answer.precision = "cpu", "float32"
         answer.channels.extend(CHANNELS)
-        return pb.DescribeChannelResponse(description=answer)
+        return pb.ChannelServiceDescribeResponse(description=answer)
 
     def service(self) -> Service:
         """Return the service to run."""
         return Service(
             "jscc.wire.v1.ChannelService",
             compute={"Transmit": self.transmit},
-            direct={"DescribeChannel": self.describe},
+            direct={"Describe": self.describe},
             warm_up=self.warm_up,
             health_names=CHANNELS,
         )

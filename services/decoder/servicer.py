@@ -68,16 +68,16 @@ class DecoderServicer:
             raw = codec.encode(request, np.zeros((1, layout.channel_uses), dtype=np.float32))
             self.decode(raw, codec.Hop.start(time.perf_counter_ns(), len(raw)))
 
-    async def describe(self, raw: bytes) -> pb.DescribeDecoderResponse:
+    async def describe(self, raw: bytes) -> pb.DecoderServiceDescribeResponse:
         """Say what is served here."""
-        return pb.DescribeDecoderResponse(description=self._host.describe("decoder", self._settings))
+        return pb.DecoderServiceDescribeResponse(description=self._host.describe("decoder", self._settings))
 
     def service(self) -> Service:
         """Return the service to run."""
         return Service(
             "jscc.wire.v1.DecoderService",
             compute={"Decode": self.decode},
-            direct={"DescribeDecoder": self.describe},
+            direct={"Describe": self.describe},
             warm_up=self.warm_up,
             health_names=tuple(sorted({hosted.card.method for hosted in self._host.hosted})),
         )

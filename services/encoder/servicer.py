@@ -59,16 +59,16 @@ class EncoderServicer:
             raw = codec.encode(pb.EncodeRequest(context=context), image)
             self.encode(raw, codec.Hop.start(time.perf_counter_ns(), len(raw)))
 
-    async def describe(self, raw: bytes) -> pb.DescribeEncoderResponse:
+    async def describe(self, raw: bytes) -> pb.EncoderServiceDescribeResponse:
         """Say what is served here."""
-        return pb.DescribeEncoderResponse(description=self._host.describe("encoder", self._settings))
+        return pb.EncoderServiceDescribeResponse(description=self._host.describe("encoder", self._settings))
 
     def service(self) -> Service:
         """Return the service to run."""
         return Service(
             "jscc.wire.v1.EncoderService",
             compute={"Encode": self.encode},
-            direct={"DescribeEncoder": self.describe},
+            direct={"Describe": self.describe},
             warm_up=self.warm_up,
             health_names=tuple(sorted({hosted.card.method for hosted in self._host.hosted})),
         )

@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -78,12 +79,13 @@ def send(
     decoder: DecoderAddress = None,
 ) -> None:
     """Send one image through the link; print its quality and where the time went."""
+    addresses = _addresses(encoder, channel, decoder)
     air, noise, options = (channel_model, snr_db), (seed, draw), _options(option)
     request = _checked(lambda path: commands.send_request(path, method, air, options, noise), image)
     if orchestrator:
         answer = _run(commands.send_to(orchestrator, request))
     else:
-        answer = _run(commands.send_directly(_addresses(encoder, channel, decoder), request, _say))
+        answer = _run(commands.send_directly(addresses, request, _say))
     console.print(render.quality_table(answer.report), render.hop_table(answer.report))
     if output is not None:
         commands.save(answer, output)
@@ -92,7 +94,7 @@ def send(
 
 @app.command()
 def bench(
-    image: Annotated[Path, typer.Argument(help="the image to send")],
+    image: Annotated[Path | None, typer.Argument(help="the image to send; a sample when left out")] = None,
     count: Annotated[int, typer.Option(min=1, max=10_000, help="transmissions that are counted")] = 20,
     warm_up: Annotated[int, typer.Option(min=0, max=1000, help="transmissions before that")] = 3,
     snr_db: Annotated[float, typer.Option("--snr-db", help="channel SNR in dB, -30..60")] = 10.0,
@@ -102,7 +104,9 @@ def bench(
     decoder: DecoderAddress = None,
 ) -> None:
     """Send one image again and again; print the latency of every part of the way."""
-    request = _checked(lambda path: commands.send_request(path, method, ("awgn", snr_db), {}, (0, 0)), image)
+    request = _checked(
+        lambda path: commands.send_request(path, method, ("awgn", snr_db), {}, (0, 0)), image or _sample()
+    )
     reports = _run(commands.send_often(_addresses(encoder, channel, decoder), request, (warm_up, count), _say))
     console.print(latency_table(reports))
 
@@ -153,7 +157,8 @@ def report(folder: Annotated[Path, typer.Argument(help="folder of a sweep, with 
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; SIGTERM ends a command as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()
 
 
@@ -179,6 +184,10 @@ def _checked(function: Any, value: Any) -> Any:
 def _addresses(encoder: str | None, channel: str | None, decoder: str | None) -> Addresses | None:
     result: Addresses | None = _checked(lambda values: given_addresses(*values), (encoder, channel, decoder))
     return result
+
+
+def _sample() -> Path:
+    return open_dataset("samples").images[0].path
 
 
 def _number(text: str) -> float:

@@ -4,6 +4,7 @@ import math
 import os
 import platform
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,13 @@ from jscc.wire.client import Client
 from jscc.wire.v1 import orchestrator_pb2 as pb
 from services.orchestrator import render
 from services.orchestrator.engine import Engine, report
-from services.orchestrator.link import Addresses, Air, Job, Link
+from services.orchestrator.link import DEFAULT_TIMEOUT_S, Addresses, Air, Job, Link
 from services.orchestrator.processes import LocalLink, state_folder
 from services.orchestrator.session import open_session, wait_for_start
 from services.orchestrator.store import Store
 from services.orchestrator.sweep import Sweep, SweepSpec
 
-SEND_TIMEOUT_S = 600.0
+SEND_TIMEOUT_S = 3 * DEFAULT_TIMEOUT_S
 MAX_NAME = 200
 
 Say = Callable[[str], None]
@@ -142,7 +143,7 @@ async def send_image(engine: Engine, request: pb.SendImageRequest) -> pb.SendIma
     snr_db = request.awgn.snr_db if chosen == "awgn" else NOISELESS_SNR_DB
     seed = derive_seed(request.seed, request.image_id, snr_db, request.draw)
     options = {name: getattr(value, value.WhichOneof("kind") or "int_value") for name, value in request.options.items()}
-    job = Job(request.image_id, request.method, Air(chosen, snr_db), seed, options, SEND_TIMEOUT_S)
+    job = Job(request.image_id, request.method, Air(chosen, snr_db), seed, options)
     transmission = await engine.transmit(job, request.image_file)
     return pb.SendImageResponse(report=report(transmission, seed), image_png=encode_png(transmission.delivery.pixels))
 
@@ -173,10 +174,11 @@ async def run_sweep(
             store.set_setting("link", session.note)
             with _bar(console) as bar:
                 task = bar.add_task("transmissions", total=sweep.total, left="")
-                async for progress in sweep.run():
-                    if progress.message:
-                        bar.console.print(progress.message, markup=False, highlight=False, soft_wrap=True)
-                    bar.update(task, completed=progress.done, left=_left(progress.left_s))
+                async with aclosing(sweep.run()) as steps:
+                    async for progress in steps:
+                        if progress.message:
+                            bar.console.print(progress.message, markup=False, highlight=False, soft_wrap=True)
+                        bar.update(task, completed=progress.done, left=_left(progress.left_s))
 
 
 def plan(engine: Engine, wanted: SweepCommand, settings: dict[str, Any], store: Store) -> Sweep:

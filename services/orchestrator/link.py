@@ -11,7 +11,8 @@ from jscc.wire.client import Client, HopTimes
 from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2
 from jscc.wire.v1 import symbols_pb2 as pb
 
-DEFAULT_TIMEOUT_S = 120.0
+DEFAULT_TIMEOUT_S = 600.0
+"""Deadline of a hop: an image of 4096x4096 px takes a slow CPU minutes."""
 
 
 class RouteError(LookupError):
@@ -158,14 +159,23 @@ class Link:
             LinkError: a service does not answer.
         """
         encoder = await self._encoder.call(
-            "DescribeEncoder", encoder_pb2.DescribeEncoderRequest(), encoder_pb2.DescribeEncoderResponse, timeout_s
+            "Describe",
+            encoder_pb2.EncoderServiceDescribeRequest(),
+            encoder_pb2.EncoderServiceDescribeResponse,
+            timeout_s,
         )
         channel = await self._channel.call(
-            "DescribeChannel", channel_pb2.DescribeChannelRequest(), channel_pb2.DescribeChannelResponse, timeout_s
+            "Describe",
+            channel_pb2.ChannelServiceDescribeRequest(),
+            channel_pb2.ChannelServiceDescribeResponse,
+            timeout_s,
         )
         decoders = [
             await client.call(
-                "DescribeDecoder", decoder_pb2.DescribeDecoderRequest(), decoder_pb2.DescribeDecoderResponse, timeout_s
+                "Describe",
+                decoder_pb2.DecoderServiceDescribeRequest(),
+                decoder_pb2.DecoderServiceDescribeResponse,
+                timeout_s,
             )
             for client in self._decoders
         ]

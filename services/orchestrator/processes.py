@@ -1,5 +1,6 @@
 """The link as local processes on free ports: what `jscc-link up` starts where there is no Docker."""
 
+import ctypes
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ from services.orchestrator.link import Addresses
 
 HOPS = ("encoder", "channel", "decoder")
 STOP_TIMEOUT_S = 40.0
+
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,10 @@ class Process:
 class LocalLink:
     """The processes of one link; what runs is kept in a file, so that another command finds them."""
 
-    def __init__(self, folder: Path) -> None:
-        """Use `folder` for the state file and the logs."""
+    def __init__(self, folder: Path, outlives_us: bool = True) -> None:
+        """Use `folder` for the state file and the logs; unless it outlives us, the link ends when this process does."""
         self._folder = folder
+        self._prepare = None if outlives_us else _end_with_parent
         self._state = folder / "link.json"
         self.processes: dict[str, Process] = self._read()
 
@@ -104,6 +108,7 @@ class LocalLink:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=self._prepare,
             )
         return Process(hop, address, process.pid, str(log))
 
@@ -129,6 +134,11 @@ class LocalLink:
 def state_folder() -> Path:
     """Return where `jscc-link up` keeps its state: $JSCC_STATE, else ~/.local/state/jscc-link."""
     return Path(os.environ.get("JSCC_STATE") or Path.home() / ".local" / "state" / "jscc-link")
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to end this process gracefully when its parent dies, however that happens."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _threads(hop: str) -> int:

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -76,12 +77,13 @@ class OrchestratorServicer:
             raise ValueError(f"name: the sweep '{request.name}' is running already")
         self._running.add(request.name)
         try:
-            async for message in self._sweep(request):
-                yield message
+            async with aclosing(self._sweep(request)) as messages:
+                async for message in messages:
+                    yield message
         finally:
             self._running.discard(request.name)
 
-    async def _sweep(self, request: pb.RunSweepRequest) -> AsyncIterator[pb.RunSweepResponse]:
+    async def _sweep(self, request: pb.RunSweepRequest) -> AsyncGenerator[pb.RunSweepResponse]:
         folder = self._settings.runs / request.name
         wanted = commands.SweepCommand(
             dataset=await asyncio.to_thread(open_dataset, request.dataset or "kodak"),
@@ -103,25 +105,26 @@ class OrchestratorServicer:
             sweep = commands.plan(self._engine, wanted, settings, store)
             if wanted.dataset.note:
                 yield pb.RunSweepResponse(total=sweep.total, message=wanted.dataset.note)
-            async for progress in sweep.run():
-                yield pb.RunSweepResponse(
-                    done=progress.done, total=progress.total, left_s=progress.left_s, message=progress.message
-                )
+            async with aclosing(sweep.run()) as steps:
+                async for progress in steps:
+                    yield pb.RunSweepResponse(
+                        done=progress.done, total=progress.total, left_s=progress.left_s, message=progress.message
+                    )
         summary = await asyncio.to_thread(write_report, folder)
         yield pb.RunSweepResponse(done=sweep.total, total=sweep.total, summary_md=summary)
 
-    async def describe(self, raw: bytes) -> pb.DescribeOrchestratorResponse:
+    async def describe(self, raw: bytes) -> pb.OrchestratorServiceDescribeResponse:
         """Say what is served here and behind it."""
         await self._engine.link.discover()
         own = description("orchestrator", self._settings.in_force())
         own.device, own.precision = "cpu", "float32"
-        return pb.DescribeOrchestratorResponse(description=own, services=self._engine.link.descriptions)
+        return pb.OrchestratorServiceDescribeResponse(description=own, services=self._engine.link.descriptions)
 
     def service(self) -> Service:
         """Return the service to run."""
         return Service(
             "jscc.wire.v1.OrchestratorService",
-            direct={"SendImage": self.send_image, "DescribeOrchestrator": self.describe},
+            direct={"SendImage": self.send_image, "Describe": self.describe},
             streams={"RunSweep": self.run_sweep},
             prepare=self.prepare,
         )

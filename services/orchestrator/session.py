@@ -1,7 +1,6 @@
 """Opening the link that a command works on: given addresses, the link that is up, or processes of its own."""
 
 import asyncio
-import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -78,7 +77,7 @@ async def open_session(addresses: Addresses | None, workers: int, say: Say) -> A
             yield Session(engine, None, "local link that was up already")
         return
     with tempfile.TemporaryDirectory(prefix="jscc-link-") as folder:
-        own = LocalLink(Path(folder))
+        own = LocalLink(Path(folder), outlives_us=False)
         own.start({})
         try:
             async with _opened(own.addresses, workers, say, own) as engine:
@@ -122,7 +121,7 @@ async def wait_for_start(link: Link, own: LocalLink | None, timeout_s: float = S
 
 def _reviver(own: LocalLink) -> Revive:
     async def revive() -> str:
-        restarted = await asyncio.to_thread(own.start, dict(os.environ))
+        restarted = own.start({})
         return f"restarted: {', '.join(restarted)}" if restarted else "every process of the link still runs"
 
     return revive

@@ -1,8 +1,10 @@
 """The four services as processes: image in, image out, bad input refused, SIGTERM ends with 0."""
 
+import asyncio
 import io
 import struct
 import zlib
+from itertools import pairwise
 from pathlib import Path
 
 import grpc
@@ -16,6 +18,7 @@ from PIL import Image
 
 from jscc.images import read_image
 from jscc.wire import codec
+from jscc.wire.client import Client
 from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2, orchestrator_pb2
 from jscc.wire.v1 import symbols_pb2 as pb
 
@@ -49,7 +52,7 @@ GREY = np.full((32, 48, 3), 120, dtype=np.uint8)
 def test_quality_rises_with_snr(link: Link, photos: Path) -> None:
     file = (photos / "photo0.png").read_bytes()
     psnr_db = [send(link, file, snr_db).report.quality.psnr_db for snr_db in (-5, 0, 5, 10, 15, 20)]
-    assert all(later > earlier + 0.5 for earlier, later in zip(psnr_db, psnr_db[1:], strict=False)), psnr_db
+    assert all(later > earlier + 0.5 for earlier, later in pairwise(psnr_db)), psnr_db
     assert psnr_db[-1] - psnr_db[0] > 5
 
 
@@ -187,8 +190,8 @@ class TestBadInput:
 
 
 def test_describe(link: Link) -> None:
-    answer = orchestrator_pb2.DescribeOrchestratorResponse.FromString(
-        call(link["orchestrator"], "DescribeOrchestrator", b"")
+    answer = orchestrator_pb2.OrchestratorServiceDescribeResponse.FromString(
+        call(link["orchestrator"], "Describe", b"")
     )
     assert [item.service for item in answer.services] == ["encoder", "channel", "decoder"]
     served = answer.services[0].methods[0]
@@ -217,7 +220,9 @@ def test_health_and_reflection(link: Link) -> None:
             ask = reflection_pb2.ServerReflectionRequest(file_containing_symbol=full_name)
             stub = reflection_pb2_grpc.ServerReflectionStub(channel)
             answers = list(stub.ServerReflectionInfo(iter([ask])))
-        files = [FileDescriptorProto.FromString(raw) for raw in answers[0].file_descriptor_response.file_descriptor_proto]
+        files = [
+            FileDescriptorProto.FromString(raw) for raw in answers[0].file_descriptor_response.file_descriptor_proto
+        ]
         assert f"jscc/wire/v1/{name}.proto" in [file.name for file in files]
     assert probe(link["encoder"].address, "deepjscc") == 0
     assert probe(link["encoder"].address, "nosuch") == 1
@@ -250,3 +255,21 @@ def test_bad_setting_is_named(tmp_path: Path) -> None:
     log = service.log.read_text()
     assert "PRECISION='float8'" in log
     assert "MAX_QUEUE='-1'" in log
+
+
+async def test_retries_carry_real_payloads(tmp_path: Path) -> None:
+    """A refused message of 4 MB, far above gRPC's default retry buffer, is sent again by the client itself."""
+    service = start("channel", tmp_path, MAX_QUEUE="0")
+    wait_until_serving(service)
+    client = Client("channel", service.address)
+    symbols = np.ones((1, 1_000_000), dtype=np.float32)
+    request = channel_pb2.TransmitRequest(awgn=pb.Awgn(snr_db=3))
+    try:
+        calls = [client.exchange("Transmit", (request, symbols), channel_pb2.TransmitResponse, 30) for _ in range(2)]
+        answers = await asyncio.gather(*calls)
+    finally:
+        await client.close()
+        assert service.stop() == 0
+    assert "UNAVAILABLE" in service.log.read_text()
+    assert len(answers) == 2
+    assert len({answer.noise_digest for answer, _, _ in answers}) == 1

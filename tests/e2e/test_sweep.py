@@ -159,6 +159,26 @@ def test_killed_decoder_of_the_sweeps_own(photos: Path, undisturbed: Path, tmp_p
     assert identity(read(tmp_path)) == identity(read(undisturbed))
 
 
+def test_services_end_with_a_killed_sweep(photos: Path, tmp_path: Path) -> None:
+    process = spawn(sweep_command(photos, tmp_path), tmp_path / "state")
+    wait_for_rows(tmp_path, 1, process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(children) == 3
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while any(_lives(child) for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _lives(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_patience_ends(photos: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     cli("up", state=state)

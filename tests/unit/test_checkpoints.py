@@ -213,7 +213,7 @@ def test_a_configuration_that_the_method_refuses_is_named(folder: Path, values: 
 
 
 def test_an_unknown_method_is_named(folder: Path) -> None:
-    with pytest.raises(UnknownMethodError, match="'telepathy' .known: .*deepjscc"):
+    with pytest.raises(UnknownMethodError, match=r"'telepathy' \(known: .*deepjscc"):
         checkpoints.load(folder, rewrite_card(folder, method="telepathy"), "transmitter")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 
 import grpc
 import pytest
@@ -34,17 +35,17 @@ def test_an_expected_error_keeps_its_words(error: Exception, code: grpc.StatusCo
 
 @pytest.mark.parametrize(
     "error",
-    [RuntimeError("secret"), TypeError("secret"), KeyError("secret"), IndexError("secret"), OSError("secret")]
-    + [AssertionError("secret"), MemoryError("secret")],
-    ids=lambda error: type(error).__name__,
+    [RuntimeError, TypeError, KeyError, IndexError, OSError, AssertionError, MemoryError],
 )
-def test_an_unexpected_error_keeps_its_text_to_the_log(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_error_keeps_its_text_to_the_log(
+    error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
     """A KeyError or an IndexError is a mistake in the code, not a method that does not exist."""
     with caplog.at_level(logging.ERROR):
-        code, details, trailers = status_of(error)
+        code, details, trailers = status_of(error("secret"))
     assert code is grpc.StatusCode.INTERNAL
     assert "secret" not in details
-    assert type(error).__name__ in details
+    assert error.__name__ in details
     assert trailers == ()
     assert "secret" in caplog.text
 
@@ -79,20 +80,16 @@ def test_the_status_of_a_hop_is_passed_on_with_its_name(name: str) -> None:
     assert details == f"decoder at 127.0.0.1:9: {name}: because"
 
 
-@pytest.mark.parametrize(
-    ("name", "is_outage"),
-    [("UNAVAILABLE", True), ("DEADLINE_EXCEEDED", True), ("CANCELLED", True)]
-    + [("INVALID_ARGUMENT", False), ("NOT_FOUND", False), ("FAILED_PRECONDITION", False), ("INTERNAL", False)]
-    + [("RESOURCE_EXHAUSTED", False)],
-)
-def test_an_outage_is_what_may_pass(name: str, is_outage: bool) -> None:
-    assert LinkError("encoder", "x:1", name, "").is_outage is is_outage
+def test_an_outage_is_what_may_pass() -> None:
+    outages = {code.name for code in grpc.StatusCode if LinkError("encoder", "x:1", code.name, "").is_outage}
+    assert outages == {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"}
 
 
 async def test_a_full_queue_refuses_and_serves_again_afterwards() -> None:
     """One request computes, two may wait, the next is refused; every waiting one is answered in order."""
     thread, release, entered = ModelThread(max_queue=2), threading.Event(), threading.Event()
     order: list[bytes] = []
+    begun_ns = time.perf_counter_ns()
 
     def compute(raw: bytes, hop: Hop) -> bytes:
         entered.set()
@@ -103,14 +100,18 @@ async def test_a_full_queue_refuses_and_serves_again_afterwards() -> None:
     tasks = [asyncio.create_task(thread.run(compute, raw)) for raw in (b"1", b"2", b"3")]
     try:
         await asyncio.to_thread(entered.wait, 30)
+        entered_ns = time.perf_counter_ns()
         for _ in range(2):
             with pytest.raises(OverloadedError, match="2 requests wait already"):
                 await thread.run(compute, b"4")
+        await asyncio.sleep(0.02)
+        held_ns = time.perf_counter_ns() - entered_ns
         release.set()
         answers = await asyncio.gather(*tasks)
         assert order == [b"1", b"2", b"3"]
         queues_ns = [int.from_bytes(answer[1:], "little") for answer in answers]
-        assert queues_ns[0] < queues_ns[1] < queues_ns[2]
+        assert queues_ns[0] <= entered_ns - begun_ns
+        assert min(queues_ns[1:]) >= held_ns
         assert (await thread.run(compute, b"5"))[:1] == b"5"
     finally:
         release.set()

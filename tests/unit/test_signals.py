@@ -104,8 +104,14 @@ def test_seeds_use_the_whole_range_evenly() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [(1, "kodak/kodim01", 10.0, 2), (0, "kodak/kodim02", 10.0, 2), (0, "kodak/kodim01", 10.5, 2)]
-    + [(0, "kodak/kodim01", 10.0, 3), (0, "photos/kodim01", 10.0, 2), (0, "kodak/kodim01", -10.0, 2)],
+    [
+        (1, "kodak/kodim01", 10.0, 2),
+        (0, "kodak/kodim02", 10.0, 2),
+        (0, "photos/kodim01", 10.0, 2),
+        (0, "kodak/kodim01", 10.5, 2),
+        (0, "kodak/kodim01", -10.0, 2),
+        (0, "kodak/kodim01", 10.0, 3),
+    ],
 )
 def test_every_argument_changes_the_seed(other: tuple[int, str, float, int]) -> None:
     assert signals.derive_seed(*other) != signals.derive_seed(0, "kodak/kodim01", 10.0, 2)

@@ -128,7 +128,7 @@ class TransmitResponse(_message.Message):
 Global___TransmitResponse: _TypeAlias = TransmitResponse  # noqa: Y015
 
 @_typing.final
-class DescribeChannelRequest(_message.Message):
+class ChannelServiceDescribeRequest(_message.Message):
     """Nothing to say."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -142,10 +142,10 @@ class DescribeChannelRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DescribeChannelRequest: _TypeAlias = DescribeChannelRequest  # noqa: Y015
+Global___ChannelServiceDescribeRequest: _TypeAlias = ChannelServiceDescribeRequest  # noqa: Y015
 
 @_typing.final
-class DescribeChannelResponse(_message.Message):
+class ChannelServiceDescribeResponse(_message.Message):
     """What is served here."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -166,4 +166,4 @@ class DescribeChannelResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DescribeChannelResponse: _TypeAlias = DescribeChannelResponse  # noqa: Y015
+Global___ChannelServiceDescribeResponse: _TypeAlias = ChannelServiceDescribeResponse  # noqa: Y015

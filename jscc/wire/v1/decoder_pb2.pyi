@@ -150,7 +150,7 @@ class DecodeResponse(_message.Message):
 Global___DecodeResponse: _TypeAlias = DecodeResponse  # noqa: Y015
 
 @_typing.final
-class DescribeDecoderRequest(_message.Message):
+class DecoderServiceDescribeRequest(_message.Message):
     """Nothing to say."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -164,10 +164,10 @@ class DescribeDecoderRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DescribeDecoderRequest: _TypeAlias = DescribeDecoderRequest  # noqa: Y015
+Global___DecoderServiceDescribeRequest: _TypeAlias = DecoderServiceDescribeRequest  # noqa: Y015
 
 @_typing.final
-class DescribeDecoderResponse(_message.Message):
+class DecoderServiceDescribeResponse(_message.Message):
     """What is served here."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -188,4 +188,4 @@ class DescribeDecoderResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DescribeDecoderResponse: _TypeAlias = DescribeDecoderResponse  # noqa: Y015
+Global___DecoderServiceDescribeResponse: _TypeAlias = DecoderServiceDescribeResponse  # noqa: Y015

@@ -125,7 +125,7 @@ class EncodeResponse(_message.Message):
 Global___EncodeResponse: _TypeAlias = EncodeResponse  # noqa: Y015
 
 @_typing.final
-class DescribeEncoderRequest(_message.Message):
+class EncoderServiceDescribeRequest(_message.Message):
     """Nothing to say."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -139,10 +139,10 @@ class DescribeEncoderRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DescribeEncoderRequest: _TypeAlias = DescribeEncoderRequest  # noqa: Y015
+Global___EncoderServiceDescribeRequest: _TypeAlias = EncoderServiceDescribeRequest  # noqa: Y015
 
 @_typing.final
-class DescribeEncoderResponse(_message.Message):
+class EncoderServiceDescribeResponse(_message.Message):
     """What is served here."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -163,4 +163,4 @@ class DescribeEncoderResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DescribeEncoderResponse: _TypeAlias = DescribeEncoderResponse  # noqa: Y015
+Global___EncoderServiceDescribeResponse: _TypeAlias = EncoderServiceDescribeResponse  # noqa: Y015

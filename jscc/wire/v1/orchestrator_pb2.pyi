@@ -368,7 +368,7 @@ class RunSweepResponse(_message.Message):
 Global___RunSweepResponse: _TypeAlias = RunSweepResponse  # noqa: Y015
 
 @_typing.final
-class DescribeOrchestratorRequest(_message.Message):
+class OrchestratorServiceDescribeRequest(_message.Message):
     """Nothing to say."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -382,10 +382,10 @@ class DescribeOrchestratorRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DescribeOrchestratorRequest: _TypeAlias = DescribeOrchestratorRequest  # noqa: Y015
+Global___OrchestratorServiceDescribeRequest: _TypeAlias = OrchestratorServiceDescribeRequest  # noqa: Y015
 
 @_typing.final
-class DescribeOrchestratorResponse(_message.Message):
+class OrchestratorServiceDescribeResponse(_message.Message):
     """What is served here and behind it."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -412,4 +412,4 @@ class DescribeOrchestratorResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DescribeOrchestratorResponse: _TypeAlias = DescribeOrchestratorResponse  # noqa: Y015
+Global___OrchestratorServiceDescribeResponse: _TypeAlias = OrchestratorServiceDescribeResponse  # noqa: Y015
