@@ -13,6 +13,9 @@ from jscc import checkpoints, models
 
 REPOSITORY = Path(__file__).parents[1]
 
+# Small tensors on shared cores: several threads mostly wait for each other, five times as long all in all.
+torch.set_num_threads(1)
+
 # The cores are shared, so no deadlines; the examples are the same in every run, so that red means red.
 settings.register_profile("jscc", deadline=None, derandomize=True, database=None)
 settings.load_profile("jscc")

@@ -4,11 +4,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from jscc import config
 from jscc.signals import MAX_SIDE_PX, ChannelState, Side
-from jscc.wire.codec import CodecError
+from jscc.wire.codec import Array, CodecError
 from jscc.wire.v1 import symbols_pb2 as pb
 
 MAX_CODE_BITS = 16
@@ -38,6 +39,17 @@ def side_from_wire(side: pb.SideInformation, device: str) -> Side:
         raise CodecError(f"side.codes: {max(side.codes)} does not fit {side.code_bits} bits")
     codes = torch.tensor([list(side.codes)], dtype=torch.float32, device=device)
     return Side(side.height_px, side.width_px, codes.reshape(1, -1), side.code_bits)
+
+
+def symbols_from_wire(symbols: Array) -> torch.Tensor:
+    """Return the symbols of one image as float32 [1, k] in memory of their own.
+
+    Raises:
+        CodecError: another element type or shape.
+    """
+    if symbols.dtype != np.float32 or symbols.ndim != 2 or symbols.shape[0] != 1:
+        raise CodecError(f"symbols: {symbols.dtype} {list(symbols.shape)}, expected float32 [1, k]")
+    return torch.from_numpy(symbols.copy())
 
 
 def state_from_wire(state: pb.ChannelState, device: str) -> ChannelState:

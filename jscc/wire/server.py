@@ -128,7 +128,7 @@ async def _serve(service: Service, binding: Binding) -> None:
         reflection.enable_server_reflection(known, server)
     names = ("", service.full_name, *service.health_names)
     await _report(checks, names, health_pb2.HealthCheckResponse.NOT_SERVING)
-    port = server.add_insecure_port(binding.address)
+    port = _listen(server, binding.address)
     await server.start()
     _log.info("listening on port %d", port)
     if await _ready(service, thread, stop):
@@ -140,6 +140,14 @@ async def _serve(service: Service, binding: Binding) -> None:
     await server.stop(binding.grace_s)
     thread.close()
     _log.info("stopped")
+
+
+def _listen(server: Any, address: str) -> int:
+    try:
+        port: int = server.add_insecure_port(address)
+    except RuntimeError:
+        raise OSError(f"LISTEN_ADDRESS={address}: cannot listen there; is the port taken?") from None
+    return port
 
 
 async def _ready(service: Service, thread: ModelThread, stop: asyncio.Event) -> bool:

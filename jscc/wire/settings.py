@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -52,6 +54,16 @@ def read(settings_type: type[S]) -> S:
         for problem in error.errors():
             name = "_".join(str(part) for part in problem["loc"]).upper()
             print(f"{name}={problem['input']!r}: {problem['msg']}", file=sys.stderr)
+        sys.exit(2)
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """End the process with exit code 2 and one line for what a person can mend: settings, checkpoints, addresses."""
+    try:
+        yield
+    except (ValueError, LookupError, OSError) as error:
+        print(str(error.args[0] if len(error.args) == 1 else error), file=sys.stderr)
         sys.exit(2)
 
 

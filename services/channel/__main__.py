@@ -2,7 +2,7 @@
 
 from jscc.hosting import start_torch
 from jscc.wire import server
-from jscc.wire.settings import log_to_stderr, read
+from jscc.wire.settings import clear_errors, log_to_stderr, read
 from services.channel.servicer import ChannelServicer
 from services.channel.settings import ChannelSettings
 
@@ -12,7 +12,8 @@ def main() -> None:
     settings = read(ChannelSettings)
     log_to_stderr("channel", settings.log_level)
     start_torch(settings.threads)
-    server.run(ChannelServicer(settings.in_force()).service(), settings.binding())
+    with clear_errors():
+        server.run(ChannelServicer(settings.in_force()).service(), settings.binding())
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch
 
 from jscc.channels import Awgn, Noiseless
 from jscc.channels.awgn import digest
-from jscc.wire import codec
+from jscc.wire import codec, convert
 from jscc.wire.describe import description
 from jscc.wire.server import Service
 from jscc.wire.v1 import channel_pb2 as pb
@@ -32,7 +32,10 @@ class ChannelServicer:
             ValueError: a field is out of its range or no channel is chosen.
         """
         request, symbols = codec.decode(pb.TransmitRequest, raw)
-        s, signal_power = _to_tensor(symbols)
+        s = convert.symbols_from_wire(symbols)
+        signal_power = float(s.double().square().mean())
+        if signal_power > MAX_POWER:
+            raise ValueError(f"symbols: mean power {signal_power:.4g}, the limit is 1")
         channel = _model(request)
         if request.context.seed > MAX_SEED:
             raise ValueError(f"context.seed: {request.context.seed} is outside 0..2^63 - 1")
@@ -93,14 +96,3 @@ def _model(request: pb.TransmitRequest) -> Awgn | Noiseless:
             return Noiseless()
         case _:
             raise ValueError(f"channel: none chosen (known: {', '.join(CHANNELS)})")
-
-
-def _to_tensor(symbols: codec.Array) -> tuple[torch.Tensor, float]:
-    """Return the symbols as float32 [1, k] in memory of their own, and their mean power."""
-    if symbols.dtype != np.float32 or symbols.ndim != 2 or symbols.shape[0] != 1:
-        raise codec.CodecError(f"symbols: {symbols.dtype} {list(symbols.shape)}, expected float32 [1, k]")
-    s = torch.from_numpy(symbols.copy())
-    power = float(s.double().square().mean())
-    if power > MAX_POWER:
-        raise ValueError(f"symbols: mean power {power:.4g}, the limit is 1")
-    return s, power

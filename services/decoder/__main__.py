@@ -2,7 +2,7 @@
 
 from jscc.hosting import Host, start_torch
 from jscc.wire import server
-from jscc.wire.settings import log_to_stderr, read
+from jscc.wire.settings import clear_errors, log_to_stderr, read
 from services.decoder.servicer import DecoderServicer
 from services.decoder.settings import DecoderSettings
 
@@ -12,8 +12,9 @@ def main() -> None:
     settings = read(DecoderSettings)
     log_to_stderr("decoder", settings.log_level)
     start_torch(settings.threads)
-    host = Host(settings.checkpoints, "receiver", settings.methods, settings.device, settings.precision)
-    server.run(DecoderServicer(host, settings.in_force()).service(), settings.binding())
+    with clear_errors():
+        host = Host(settings.checkpoints, "receiver", settings.methods, settings.device, settings.precision)
+        server.run(DecoderServicer(host, settings.in_force()).service(), settings.binding())
 
 
 if __name__ == "__main__":

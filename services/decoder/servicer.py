@@ -36,7 +36,9 @@ class DecoderServicer:
         options = convert.options_from_wire(hosted.method.options_type, request.options)
         side = convert.side_from_wire(request.side, self._host.device)
         state = convert.state_from_wire(request.state, self._host.device)
-        y = _to_tensor(symbols).to(self._host.device)
+        y = convert.symbols_from_wire(symbols).to(self._host.device)
+        if float(y.abs().max()) > MAX_MAGNITUDE:
+            raise ValueError(f"symbols: a magnitude above {MAX_MAGNITUDE:g}")
         hop.lap("deserialize", time.perf_counter_ns())
         with self._host.computing():
             x_hat = hosted.module(y, side, state, options)
@@ -92,12 +94,3 @@ class DecoderServicer:
             f"checkpoint_digest: the symbols are of checkpoint '{context.checkpoint_digest}', "
             f"'{context.method}' here understands {here}"
         )
-
-
-def _to_tensor(symbols: codec.Array) -> torch.Tensor:
-    """Return the symbols as float32 [1, k] in memory of their own."""
-    if symbols.dtype != np.float32 or symbols.ndim != 2 or symbols.shape[0] != 1:
-        raise codec.CodecError(f"symbols: {symbols.dtype} {list(symbols.shape)}, expected float32 [1, k]")
-    if max(symbols.max(), -symbols.min()) > MAX_MAGNITUDE:
-        raise codec.CodecError(f"symbols: a magnitude above {MAX_MAGNITUDE:g}")
-    return torch.from_numpy(symbols.copy())

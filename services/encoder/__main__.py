@@ -2,7 +2,7 @@
 
 from jscc.hosting import Host, start_torch
 from jscc.wire import server
-from jscc.wire.settings import log_to_stderr, read
+from jscc.wire.settings import clear_errors, log_to_stderr, read
 from services.encoder.servicer import EncoderServicer
 from services.encoder.settings import EncoderSettings
 
@@ -12,8 +12,9 @@ def main() -> None:
     settings = read(EncoderSettings)
     log_to_stderr("encoder", settings.log_level)
     start_torch(settings.threads)
-    host = Host(settings.checkpoints, "transmitter", settings.methods, settings.device, settings.precision)
-    server.run(EncoderServicer(host, settings.in_force()).service(), settings.binding())
+    with clear_errors():
+        host = Host(settings.checkpoints, "transmitter", settings.methods, settings.device, settings.precision)
+        server.run(EncoderServicer(host, settings.in_force()).service(), settings.binding())
 
 
 if __name__ == "__main__":

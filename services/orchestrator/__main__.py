@@ -5,7 +5,7 @@ import sys
 from jscc.hosting import start_torch
 from jscc.wire import server
 from jscc.wire.errors import LinkError
-from jscc.wire.settings import log_to_stderr, read
+from jscc.wire.settings import clear_errors, log_to_stderr, read
 from services.orchestrator.servicer import OrchestratorServicer
 from services.orchestrator.settings import OrchestratorSettings
 
@@ -16,7 +16,8 @@ def main() -> None:
     log_to_stderr("orchestrator", settings.log_level)
     start_torch(1)
     try:
-        server.run(OrchestratorServicer(settings).service(), settings.binding())
+        with clear_errors():
+            server.run(OrchestratorServicer(settings).service(), settings.binding())
     except LinkError as error:
         print(f"the link does not come up: {error}", file=sys.stderr)
         sys.exit(1)

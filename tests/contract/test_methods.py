@@ -207,6 +207,19 @@ def test_the_received_symbols_matter(name: str) -> None:
 
 
 @every_method
+def test_a_received_picture_stays_within_black_and_white(name: str) -> None:
+    """Whatever the air adds."""
+    transmitter, receiver = halves(name)
+    x, snr_db = batch(17, 33), torch.full((2,), 20.0)
+    with torch.no_grad():
+        s, side = transmitter(x, snr_db, options(name))
+        x_hat = receiver(1000 * s, side, ChannelState(torch.full((2,), 0.01)), options(name))
+    assert torch.isfinite(x_hat).all()
+    assert x_hat.min() == 0
+    assert x_hat.max() == 1
+
+
+@every_method
 def test_wrong_symbols_and_codes_are_refused(name: str) -> None:
     receiver = halves(name)[1]
     s, side, _ = send(name, batch(17, 33), 0.0, 0.0)
@@ -225,17 +238,20 @@ def test_gradients_reach_the_transmitter_through_the_channel(name: str) -> None:
     if models.load(name).transmitter_method != name:
         pytest.skip("only a receiver: another method trains its transmitter")
     transmitter, receiver = halves(name)
-    x, snr_db = batch(17, 33), torch.tensor([0.0, 20.0])
+    x, snr_db = batch(17, 33).requires_grad_(), torch.tensor([0.0, 20.0])
     try:
         transmitter.train()
         receiver.train()
         s, side = transmitter(x, snr_db, options(name))
         x_hat = receiver(*received(s, side, snr_db), options(name))
-        (x_hat - x).square().mean().backward()
-        gradients = [parameter.grad for parameter in transmitter.parameters() if parameter.grad is not None]
-        assert gradients
-        assert all(torch.isfinite(gradient).all() for gradient in gradients)
-        assert sum(bool(gradient.any()) for gradient in gradients) > len(gradients) / 2
+        (x_hat - x.detach()).square().mean().backward()
+        assert x.grad is not None  # also of a method with nothing to train
+        assert torch.isfinite(x.grad).all()
+        assert x.grad.any()
+        gradients = [parameter.grad for parameter in transmitter.parameters()]
+        reached = [gradient for gradient in gradients if gradient is not None and gradient.any()]
+        assert all(torch.isfinite(gradient).all() for gradient in reached)
+        assert len(reached) >= len(gradients) / 2
     finally:
         transmitter.zero_grad(set_to_none=True)
         transmitter.eval()

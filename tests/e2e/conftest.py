@@ -51,12 +51,12 @@ def dockerfile_command(name: str) -> list[str]:
 
 def start(name: str, folder: Path, **settings: str) -> Started:
     address, log = free_address(), folder / f"{name}.log"
-    environment = {**os.environ, "CHECKPOINTS": str(ROOT / "checkpoints"), "THREADS": "1", **settings}
+    own = {"CHECKPOINTS": str(ROOT / "checkpoints"), "THREADS": "1", "LISTEN_ADDRESS": address}
     with log.open("wb") as output:
         process = subprocess.Popen(
             dockerfile_command(name),
             cwd=ROOT,
-            env={**environment, "LISTEN_ADDRESS": address},
+            env={**os.environ, **own, **settings},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

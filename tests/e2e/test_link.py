@@ -249,6 +249,19 @@ def test_sigterm_finishes_the_work(tmp_path: Path) -> None:
     assert service.process.wait(timeout=30) == 0
 
 
+def test_what_a_person_can_mend_is_one_line(tmp_path: Path, link: Link) -> None:
+    cases = {
+        "no model card": {"CHECKPOINTS": str(tmp_path)},
+        "no checkpoint of 'nosuch'": {"METHODS": "nosuch"},
+        "cannot listen there": {"LISTEN_ADDRESS": link["channel"].address},
+    }
+    for words, settings in cases.items():
+        service = start("decoder", tmp_path, **settings)
+        assert service.process.wait(timeout=60) == 2
+        assert words in service.log.read_text()
+        assert "Traceback" not in service.log.read_text()
+
+
 def test_bad_setting_is_named(tmp_path: Path) -> None:
     service = start("encoder", tmp_path, PRECISION="float8", MAX_QUEUE="-1")
     assert service.process.wait(timeout=60) == 2

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -65,6 +66,14 @@ def test_side_information_out_of_range_is_refused(fields: dict[str, Any], messag
     convert.side_from_wire(pb.SideInformation(**valid), "cpu")
     with pytest.raises(CodecError, match=message):
         convert.side_from_wire(pb.SideInformation(**{**valid, **fields}), "cpu")
+
+
+def test_symbols_are_copied_out_of_the_message() -> None:
+    arrived = np.frombuffer(np.array([1.0, -0.5], "<f4").tobytes(), "<f4").reshape(1, 2)
+    s = convert.symbols_from_wire(arrived)
+    assert s.tolist() == [[1.0, -0.5]]
+    s.zero_()
+    assert arrived.tolist() == [[1.0, -0.5]]
 
 
 @pytest.mark.parametrize("noise_power", [0.0, 1e-6, 0.1, 1000.0])

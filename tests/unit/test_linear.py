@@ -232,16 +232,18 @@ def test_the_transmitter_sends_the_water_filled_coefficients(
     assert error.max() < 0.1  # of symbols with root mean square 1; unrelated ones would differ by 1.41
 
 
-@pytest.mark.parametrize("snr_db", [0.0, 10.0, 20.0])
+@pytest.mark.parametrize(("snr_db", "tolerance_db"), [(-5.0, 0.5), (10.0, 0.5), (20.0, 1.5)])
 def test_the_link_reaches_the_quality_that_theory_promises(
     initialised: tuple[deepjscc.Transmitter, deepjscc.Receiver],
     code: LinearCode,
     smooth_images: list[Tensor],
     snr_db: float,
+    tolerance_db: float,
 ) -> None:
     """Distortion per patch = sum of l s2 / (p + s2) over what is sent plus the variance of what is not.
 
-    The network may do better, since its power is normalised per image, and worse by the fit of the gates.
+    The network may do better, since its power is normalised per image, and worse by the fit of the gates, most at high
+    SNR, where the gates' floor of 1/500 lets noise of unused coefficients in.
     """
     gain, _ = code.gains(torch.tensor([snr_db]), 192)
     lam, s2 = code.variance.double(), 10 ** (-snr_db / 10)
@@ -249,7 +251,7 @@ def test_the_link_reaches_the_quality_that_theory_promises(
     mse = float((lam[:192] * s2 / (power + s2)).sum() + lam[192:].sum()) / 768
     x = batch(smooth_images)
     got = -10 * math.log10(float((through(initialised, x, snr_db) - x).square().mean()))
-    assert got == pytest.approx(-10 * math.log10(mse), abs=1.5)
+    assert got == pytest.approx(-10 * math.log10(mse), abs=tolerance_db)
 
 
 def test_the_start_is_far_better_than_chance(

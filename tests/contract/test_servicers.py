@@ -1,0 +1,493 @@
+"""Every servicer called as an object with bytes: what it answers, what it refuses, and where the time went."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf.message import Message
+from torch import Tensor
+
+from jscc import checkpoints
+from jscc.hosting import Host
+from jscc.models import UnknownMethodError
+from jscc.wire import codec
+from jscc.wire.codec import CodecError, Hop
+from jscc.wire.errors import CheckpointMismatchError, TooLargeError
+from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2
+from jscc.wire.v1 import symbols_pb2 as pb
+from services.channel.servicer import ChannelServicer
+from services.decoder.servicer import DecoderServicer
+from services.encoder.servicer import EncoderServicer
+
+METHOD = "deepjscc"
+SYMBOLS_PER_BLOCK = 48  # of the small checkpoint, per 16x16 pixels
+STRANGER = "0123456789abcdef"
+SETTINGS = {"THREADS": "1"}
+
+Array = codec.Array
+
+
+@dataclass(frozen=True)
+class Services:
+    encoder: EncoderServicer
+    channel: ChannelServicer
+    decoder: DecoderServicer
+    digest: str
+
+    def encode(self, pixels: Array, snr_db: float = 10.0, **fields: Any) -> tuple[encoder_pb2.EncodeResponse, Array]:
+        context = fields.pop("context", pb.RequestContext(method=METHOD))
+        request = encoder_pb2.EncodeRequest(context=context, snr_db=snr_db, **fields)
+        return codec.decode(encoder_pb2.EncodeResponse, ask(self.encoder.encode, request, pixels))
+
+    def transmit(self, s: Array, seed: int = 7, **fields: Any) -> tuple[channel_pb2.TransmitResponse, Array]:
+        context = fields.pop("context", pb.RequestContext(method=METHOD, seed=seed))
+        request = channel_pb2.TransmitRequest(context=context, **(fields or {"awgn": pb.Awgn(snr_db=10.0)}))
+        return codec.decode(channel_pb2.TransmitResponse, ask(self.channel.transmit, request, s))
+
+    def decode(self, y: Array, **changes: Any) -> tuple[decoder_pb2.DecodeResponse, Array]:
+        fields = {
+            "context": pb.RequestContext(method=METHOD, checkpoint_digest=self.digest),
+            "side": pb.SideInformation(height_px=48, width_px=48, codes=[100], code_bits=8),
+            "state": pb.ChannelState(noise_power=0.1),
+            **changes,
+        }
+        request = decoder_pb2.DecodeRequest(**fields)
+        return codec.decode(decoder_pb2.DecodeResponse, ask(self.decoder.decode, request, y))
+
+    def send(self, pixels: Array, snr_db: float, seed: int = 7) -> Array:
+        sent, s = self.encode(pixels, snr_db)
+        arrived, y = self.transmit(s, seed, awgn=pb.Awgn(snr_db=snr_db))
+        return self.decode(y, side=sent.side, state=arrived.state)[1]
+
+
+def ask(handler: Callable[[bytes, Hop], bytes], request: Message, array: Array) -> bytes:
+    """Do what the server does with a request."""
+    raw = codec.encode(request, array)
+    hop = Hop.start(time.perf_counter_ns(), len(raw))
+    hop.lap("queue", time.perf_counter_ns())
+    return handler(raw, hop)
+
+
+@pytest.fixture(scope="module")
+def services(tiny_checkpoints: Path) -> Services:
+    transmitters = Host(tiny_checkpoints, "transmitter", "", "cpu", "float32")
+    receivers = Host(tiny_checkpoints, "receiver", METHOD, "cpu", "float32")
+    return Services(
+        EncoderServicer(transmitters, SETTINGS),
+        ChannelServicer(SETTINGS),
+        DecoderServicer(receivers, SETTINGS),
+        checkpoints.cards(tiny_checkpoints)[0].digest,
+    )
+
+
+@pytest.fixture(scope="module")
+def pixels(smooth_images: list[Tensor]) -> Array:
+    """One uint8 [48, 48, 3] picture."""
+    return np.ascontiguousarray(smooth_images[3].permute(1, 2, 0).numpy())
+
+
+def psnr_db(first: Array, second: Array) -> float:
+    return float(-10 * np.log10(np.mean((first / 255 - second / 255) ** 2)))
+
+
+def unit_power(count: int, seed: int = 0) -> Array:
+    s = np.random.default_rng(seed).standard_normal((1, count))
+    return (s / np.sqrt(np.mean(s**2))).astype(np.float32)
+
+
+# --- the whole way ---------------------------------------------------------------------------------------------------
+
+
+def test_an_image_arrives_and_better_at_higher_snr(services: Services, pixels: Array) -> None:
+    qualities = [psnr_db(pixels, services.send(pixels, snr_db)) for snr_db in (-5.0, 5.0, 15.0, 25.0)]
+    assert qualities == sorted(qualities)
+    assert qualities[-1] > qualities[0] + 10
+    assert qualities[-1] > psnr_db(pixels, np.full_like(pixels, pixels.mean().round())) + 10
+
+
+@pytest.mark.parametrize(("height_px", "width_px"), [(1, 1), (17, 33), (48, 64)])
+def test_sizes_survive_the_way(services: Services, height_px: int, width_px: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (height_px, width_px, 3), dtype=np.uint8)
+    blocks = -(-height_px // 16) * -(-width_px // 16)
+    sent, s = services.encode(pixels)
+    assert s.shape == (1, SYMBOLS_PER_BLOCK * blocks)
+    assert s.dtype == np.float32
+    assert np.mean(s.astype(np.float64) ** 2) == pytest.approx(1, abs=1e-4)
+    assert (sent.side.height_px, sent.side.width_px, sent.side.code_bits) == (height_px, width_px, 8)
+    assert len(sent.side.codes) == 1
+    assert sent.header_bits == 12 + 12 + 8
+    assert sent.checkpoint_digest == services.digest
+    arrived, y = services.transmit(s)
+    assert arrived.channel_uses == s.size
+    received, x_hat = services.decode(y, side=sent.side, state=arrived.state)
+    assert x_hat.shape == pixels.shape
+    assert x_hat.dtype == np.uint8
+    assert received.checkpoint_digest == services.digest
+    assert dict(received.options) == {}
+
+
+def test_the_same_request_gets_the_same_answer(services: Services, pixels: Array) -> None:
+    """Apart from the times, bit for bit."""
+    for _ in range(2):
+        first, s = services.encode(pixels)
+        again, s_again = services.encode(pixels)
+        arrived, y = services.transmit(s)
+        arrived_again, y_again = services.transmit(s)
+        received, x_hat = services.decode(y, side=first.side, state=arrived.state)
+        received_again, x_hat_again = services.decode(y, side=first.side, state=arrived.state)
+        for one, other in ((first, again), (arrived, arrived_again), (received, received_again)):
+            one.ClearField("timing")
+            other.ClearField("timing")
+            assert one.SerializeToString(deterministic=True) == other.SerializeToString(deterministic=True)
+        for one_array, other_array in ((s, s_again), (y, y_again), (x_hat, x_hat_again)):
+            assert one_array.tobytes() == other_array.tobytes()
+
+
+def test_every_hop_accounts_for_its_time(services: Services, pixels: Array) -> None:
+    handlers: list[tuple[Callable[[bytes, Hop], bytes], Message, Array, type[Message]]] = [
+        (
+            services.encoder.encode,
+            encoder_pb2.EncodeRequest(context=pb.RequestContext(method=METHOD)),
+            pixels,
+            encoder_pb2.EncodeResponse,
+        ),
+        (
+            services.channel.transmit,
+            channel_pb2.TransmitRequest(noiseless=pb.Noiseless()),
+            unit_power(432),
+            channel_pb2.TransmitResponse,
+        ),
+        (
+            services.decoder.decode,
+            decoder_pb2.DecodeRequest(
+                context=pb.RequestContext(method=METHOD, checkpoint_digest=services.digest),
+                side=pb.SideInformation(height_px=48, width_px=48, codes=[100], code_bits=8),
+            ),
+            unit_power(432),
+            decoder_pb2.DecodeResponse,
+        ),
+    ]
+    for handler, request, array, answer_type in handlers:
+        raw = codec.encode(request, array)
+        begun_ns = time.perf_counter_ns()
+        hop = Hop.start(begun_ns, len(raw))
+        time.sleep(0.01)
+        hop.lap("queue", time.perf_counter_ns())
+        answer_raw = handler(raw, hop)
+        elapsed_ns = time.perf_counter_ns() - begun_ns
+        answer: Any = answer_type.FromString(answer_raw)
+        timing = answer.timing
+        assert timing.queue_ns >= 10_000_000
+        parts_ns = (timing.deserialize_ns, timing.compute_ns, timing.serialize_ns)
+        assert min(parts_ns) > 0
+        assert timing.queue_ns + sum(parts_ns) <= elapsed_ns
+        assert timing.bytes_in == len(raw)
+        assert timing.bytes_out == len(answer_raw)
+
+
+# --- encoder ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_encoder_listens_to_the_snr(services: Services, pixels: Array) -> None:
+    assert not np.allclose(services.encode(pixels, -5.0)[1], services.encode(pixels, 20.0)[1], atol=0.01)
+
+
+def test_the_encoder_takes_a_checkpoint_by_its_digest(services: Services, pixels: Array) -> None:
+    context = pb.RequestContext(method=METHOD, checkpoint_digest=services.digest)
+    assert services.encode(pixels, context=context)[0].checkpoint_digest == services.digest
+
+
+def test_the_encoder_refuses_another_checkpoint_and_names_both(services: Services, pixels: Array) -> None:
+    context = pb.RequestContext(method=METHOD, checkpoint_digest=STRANGER)
+    with pytest.raises(CheckpointMismatchError, match=f"{STRANGER}.*{services.digest}"):
+        services.encode(pixels, context=context)
+
+
+@pytest.mark.parametrize("name", ["telepathy", ""])
+def test_an_unknown_method_is_refused_with_those_that_are_served(services: Services, pixels: Array, name: str) -> None:
+    context = pb.RequestContext(method=name, checkpoint_digest=services.digest)
+    for call in (lambda: services.encode(pixels, context=context), lambda: services.decode(pixels, context=context)):
+        with pytest.raises(UnknownMethodError, match=rf"'{name}' is not served here \(served: {METHOD}\)"):
+            call()
+
+
+def test_an_unknown_option_is_refused_by_its_name(services: Services, pixels: Array) -> None:
+    options = {"magic": pb.OptionValue(int_value=1)}
+    for call in (
+        lambda: services.encode(pixels, options=options),
+        lambda: services.decode(unit_power(432), options=options),
+    ):
+        with pytest.raises(ValueError, match=r"^options: unknown key 'magic' \(known: none\)$"):
+            call()
+
+
+@pytest.mark.parametrize("snr_db", [-30.1, 60.1, float("nan"), float("inf"), -float("inf")])
+def test_the_encoder_refuses_an_snr_out_of_range(services: Services, pixels: Array, snr_db: float) -> None:
+    with pytest.raises(ValueError, match=r"^snr_db: .* is outside -30\.\.60 dB$"):
+        services.encode(pixels, snr_db)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        pytest.param(np.zeros((4, 4), np.uint8), id="grey"),
+        pytest.param(np.zeros((4, 4, 1), np.uint8), id="one channel"),
+        pytest.param(np.zeros((4, 4, 4), np.uint8), id="with alpha"),
+        pytest.param(np.zeros((3, 4, 5), np.uint8), id="channels first"),
+        pytest.param(np.zeros((1, 4, 4, 3), np.uint8), id="batch"),
+        pytest.param(np.zeros((4, 4, 3), np.float32), id="float32"),
+    ],
+)
+def test_the_encoder_refuses_what_is_no_rgb_image(services: Services, image: Array) -> None:
+    with pytest.raises(CodecError, match=rf"^image: {image.dtype} \[.*\], expected uint8 \[height, width, 3\]$"):
+        services.encode(image)
+
+
+@pytest.mark.parametrize("shape", [(4097, 1, 3), (1, 4097, 3)])
+def test_the_encoder_refuses_an_image_that_is_too_large(services: Services, shape: tuple[int, ...]) -> None:
+    with pytest.raises(TooLargeError, match=rf"^image: {shape[1]}x{shape[0]} px, the limit is 4096 px a side$"):
+        services.encode(np.zeros(shape, np.uint8))
+
+
+def test_the_longest_image_is_not_too_large(services: Services) -> None:
+    assert services.encode(np.zeros((1, 4096, 3), np.uint8))[1].shape == (1, SYMBOLS_PER_BLOCK * 256)
+
+
+# --- channel ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_channel_adds_noise_of_the_snr(services: Services) -> None:
+    """y - s has the variance 0.1; 200 000 symbols give it within 6 sqrt(2 / 200 000) = 2 % but once in 5e8 seeds."""
+    s = unit_power(200_000)
+    arrived, y = services.transmit(s)
+    added = (y - s).astype(np.float64)
+    assert np.mean(added**2) == pytest.approx(0.1, rel=0.02)
+    assert arrived.noise_power == pytest.approx(np.mean(added**2), rel=1e-4)
+    assert arrived.state.noise_power == pytest.approx(0.1, rel=1e-6)
+    assert arrived.signal_power == pytest.approx(1, rel=1e-6)
+    assert arrived.channel_uses == 200_000
+
+
+def test_the_channel_says_which_model_was_in_force(services: Services) -> None:
+    s = unit_power(100)
+    noisy, _ = services.transmit(s, awgn=pb.Awgn(snr_db=-3.25))
+    assert noisy.WhichOneof("channel") == "awgn"
+    assert noisy.awgn.snr_db == -3.25
+    clean, y = services.transmit(s, noiseless=pb.Noiseless())
+    assert clean.WhichOneof("channel") == "noiseless"
+    assert clean.state.noise_power == 0
+    assert clean.noise_power == 0
+    np.testing.assert_array_equal(y, s)
+
+
+def test_the_noise_depends_on_the_seed_and_the_number_of_symbols_alone(services: Services) -> None:
+    """Another method with other symbols meets the same noise; another seed or another k does not."""
+    first, second = unit_power(1000, 1), unit_power(1000, 2)
+    context = pb.RequestContext(method="another", checkpoint_digest=STRANGER, request_id="x", seed=7)
+    arrived, y = services.transmit(first)
+    other, y_other = services.transmit(second, context=context)
+    assert arrived.noise_digest == other.noise_digest
+    np.testing.assert_allclose(y - first, y_other - second, atol=1e-5)
+    louder, y_louder = services.transmit(first, awgn=pb.Awgn(snr_db=-10.0))
+    assert louder.noise_digest == arrived.noise_digest
+    np.testing.assert_allclose(y_louder - first, 10 * (y - first), rtol=1e-3, atol=1e-4)  # 20 dB louder
+    reseeded, y_reseeded = services.transmit(first, seed=8)
+    assert reseeded.noise_digest != arrived.noise_digest
+    assert abs(np.corrcoef(y - first, y_reseeded - first)[0, 1]) < 0.2  # 6 / sqrt(1000)
+    assert services.transmit(unit_power(1001))[0].noise_digest != arrived.noise_digest
+
+
+def test_seeds_that_differ_in_any_bit_mean_different_noise(services: Services) -> None:
+    """A sweep's seeds are 63-bit hashes; if 32 bits counted, two of 77 000 would probably share their noise."""
+    seeds = [0, *(1 << bit for bit in range(63)), 2**63 - 1]
+    digests = [services.transmit(unit_power(10), seed=seed)[0].noise_digest for seed in seeds]
+    assert len(set(digests)) == len(seeds)
+
+
+@pytest.mark.parametrize("seed", [2**63, 2**64 - 1])
+def test_a_seed_out_of_range_is_refused(services: Services, seed: int) -> None:
+    with pytest.raises(ValueError, match=rf"^context\.seed: {seed} is outside 0\.\.2\^63 - 1$"):
+        services.transmit(unit_power(10), seed=seed)
+
+
+def test_a_channel_must_be_chosen(services: Services) -> None:
+    request = channel_pb2.TransmitRequest(context=pb.RequestContext(seed=1))
+    with pytest.raises(ValueError, match=r"^channel: none chosen \(known: awgn, noiseless\)$"):
+        ask(services.channel.transmit, request, unit_power(10))
+
+
+@pytest.mark.parametrize("snr_db", [-30.5, 61.0, float("nan"), float("inf")])
+def test_the_channel_refuses_an_snr_out_of_range(services: Services, snr_db: float) -> None:
+    with pytest.raises(ValueError, match=r"^snr_db: .*-30\.\.60 dB$"):
+        services.transmit(unit_power(10), awgn=pb.Awgn(snr_db=snr_db))
+
+
+@pytest.mark.parametrize("power", [1.02, 2.0, 1e30])
+def test_the_channel_refuses_symbols_of_too_much_power(services: Services, power: float) -> None:
+    with pytest.raises(ValueError, match=r"^symbols: mean power .*, the limit is 1$"):
+        services.transmit((unit_power(1000) * np.sqrt(power)).astype(np.float32))
+
+
+def test_the_channel_takes_less_power_and_says_so(services: Services) -> None:
+    arrived, _ = services.transmit((unit_power(1000) * 0.5).astype(np.float32))
+    assert arrived.signal_power == pytest.approx(0.25, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "symbols",
+    [
+        pytest.param(np.zeros(10, np.float32), id="one dimension"),
+        pytest.param(np.zeros((2, 5), np.float32), id="two images"),
+        pytest.param(np.zeros((1, 5, 2), np.float32), id="three dimensions"),
+        pytest.param(np.zeros((1, 10), np.float16), id="float16"),
+        pytest.param(np.zeros((1, 10), np.uint8), id="uint8"),
+    ],
+)
+def test_what_are_no_symbols_is_refused(services: Services, symbols: Array) -> None:
+    for call in (services.transmit, services.decode):
+        with pytest.raises(CodecError, match=rf"^symbols: {symbols.dtype} \[.*\], expected float32 \[1, k\]$"):
+            call(symbols)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_symbols_that_are_no_numbers_are_refused(services: Services, value: float) -> None:
+    symbols = unit_power(432)
+    symbols[0, 77] = value
+    for call in (services.transmit, services.decode):
+        with pytest.raises(CodecError, match=r"^symbols: has NaN or infinite values$"):
+            call(symbols)
+
+
+# --- decoder ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("digest", [STRANGER, ""])
+def test_the_decoder_refuses_symbols_of_another_checkpoint_and_names_both(services: Services, digest: str) -> None:
+    context = pb.RequestContext(method=METHOD, checkpoint_digest=digest)
+    with pytest.raises(CheckpointMismatchError, match=f"'{digest}'.*{services.digest}"):
+        services.decode(unit_power(432), context=context)
+
+
+@pytest.mark.parametrize(
+    ("side", "message"),
+    [
+        ({"height_px": 0}, r"^side\.height_px: 0 is outside 1\.\.4096$"),
+        ({"width_px": 4097}, r"^side\.width_px: 4097 is outside 1\.\.4096$"),
+        ({"width_px": 49}, r"^symbols: 432 symbols, expected 576 for a 49x48 px image$"),
+        ({"height_px": 32}, r"^symbols: 432 symbols, expected 288 for a 48x32 px image$"),
+        ({"codes": [256]}, r"^side\.codes: 256 does not fit 8 bits$"),
+        ({"codes": []}, r"^side\.codes: 0 of 8 bits, expected 1 of 8 bits"),
+        ({"codes": [1, 2]}, r"^side\.codes: 2 of 8 bits, expected 1 of 8 bits"),
+        ({"code_bits": 9}, r"^side\.codes: 1 of 9 bits, expected 1 of 8 bits"),
+        ({"code_bits": 17}, r"^side\.code_bits: 17 is above 16$"),
+    ],
+)
+def test_the_decoder_refuses_side_information_that_does_not_fit(
+    services: Services, side: dict[str, Any], message: str
+) -> None:
+    fields = {"height_px": 48, "width_px": 48, "codes": [100], "code_bits": 8, **side}
+    with pytest.raises(ValueError, match=message):
+        services.decode(unit_power(432), side=pb.SideInformation(**fields))
+
+
+def test_the_largest_image_with_too_few_symbols_costs_nothing(services: Services) -> None:
+    side = pb.SideInformation(height_px=4096, width_px=4096, codes=[100], code_bits=8)
+    with pytest.raises(ValueError, match=r"^symbols: 432 symbols, expected 3145728 for a 4096x4096 px image$"):
+        services.decode(unit_power(432), side=side)
+
+
+@pytest.mark.parametrize("noise_power", [-0.1, float("nan"), float("inf")])
+def test_the_decoder_refuses_a_noise_power_that_is_none(services: Services, noise_power: float) -> None:
+    with pytest.raises(CodecError, match=r"^state\.noise_power: "):
+        services.decode(unit_power(432), state=pb.ChannelState(noise_power=noise_power))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_decoder_refuses_symbols_that_no_channel_makes(services: Services, sign: int) -> None:
+    symbols = unit_power(432)
+    symbols[0, 5] = sign * 1.1e4
+    with pytest.raises(ValueError, match=r"^symbols: a magnitude above 10000$"):
+        services.decode(symbols)
+
+
+@pytest.mark.parametrize("noise_power", [0.0, 1e-6, 1000.0, 1e300])
+@pytest.mark.parametrize("level", [0.0, 1.0, 9e3])
+def test_the_decoder_answers_whatever_is_within_the_limits(
+    services: Services, noise_power: float, level: float
+) -> None:
+    for code in (0, 255):
+        side = pb.SideInformation(height_px=48, width_px=48, codes=[code], code_bits=8)
+        symbols = np.full((1, 432), level, np.float32)
+        _, x_hat = services.decode(symbols, side=side, state=pb.ChannelState(noise_power=noise_power))
+        assert x_hat.shape == (48, 48, 3)
+
+
+# --- every servicer --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("raw", [b"", b"\x00", b"\x22\x05abc", b"\xff" * 40, bytes(1000)])
+def test_garbage_is_refused(services: Services, raw: bytes) -> None:
+    for handler in (services.encoder.encode, services.channel.transmit, services.decoder.decode):
+        with pytest.raises(CodecError):
+            handler(raw, Hop.start(0, len(raw)))
+
+
+async def test_descriptions_say_what_is_served(services: Services) -> None:
+    encoder = (await services.encoder.describe(b"")).description
+    channel = (await services.channel.describe(b"")).description
+    decoder = (await services.decoder.describe(b"")).description
+    assert [item.service for item in (encoder, channel, decoder)] == ["encoder", "channel", "decoder"]
+    assert list(channel.channels) == ["awgn", "noiseless"]
+    for item in (encoder, decoder):
+        assert (item.device, item.precision) == ("cpu", "float32")
+        (served,) = item.methods
+        assert (served.name, served.checkpoint) == (METHOD, METHOD)
+        assert served.checkpoint_digest == served.transmitter_digest == services.digest
+        assert served.rho == SYMBOLS_PER_BLOCK / (3 * 16 * 16)
+        assert served.parameters > 0
+    for item in (encoder, channel, decoder):
+        assert item.max_side_px == 4096
+        assert item.max_message_bytes > 4096 * 4096 * 3
+        assert dict(item.settings) == SETTINGS
+
+
+def test_service_names_are_those_of_the_protos(services: Services) -> None:
+    """Every RPC of the .proto files has its handler, and none more."""
+    for servicer, module, name in (
+        (services.encoder, encoder_pb2, "EncoderService"),
+        (services.channel, channel_pb2, "ChannelService"),
+        (services.decoder, decoder_pb2, "DecoderService"),
+    ):
+        descriptor = module.DESCRIPTOR.services_by_name[name]
+        service = servicer.service()
+        assert service.full_name == descriptor.full_name
+        handlers = [*service.compute, *service.direct, *service.streams]
+        assert sorted(handlers) == sorted(method.name for method in descriptor.methods)
+
+
+def test_a_service_hosts_only_what_it_was_asked_for(tiny_checkpoints: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownMethodError, match=f"no checkpoint of 'telepathy' in {tiny_checkpoints}"):
+        Host(tiny_checkpoints, "receiver", f"{METHOD},telepathy", "cpu", "float32")
+    with pytest.raises(checkpoints.CheckpointError, match="no model card"):
+        Host(tmp_path, "receiver", "", "cpu", "float32")
+
+
+def test_the_default_checkpoint_of_a_method_is_the_one_of_its_name(tiny_checkpoints: Path, tmp_path: Path) -> None:
+    """A second checkpoint of the method is served too, and asked for by its digest."""
+    first = checkpoints.cards(tiny_checkpoints)[0]
+    halves = [checkpoints.load(tiny_checkpoints, first, half) for half in ("transmitter", "receiver")]
+    default = checkpoints.save(tmp_path, first, *halves)
+    for parameter in halves[0].parameters():
+        parameter.data.mul_(0.5)
+    other = checkpoints.save(
+        tmp_path, checkpoints.Card("a_variant", METHOD, "", "", first.config), halves[0], halves[1]
+    )
+    encoder = EncoderServicer(Host(tmp_path, "transmitter", METHOD, "cpu", "float32"), SETTINGS)
+    for asked, expected in (("", default), (default.digest, default), (other.digest, other)):
+        request = encoder_pb2.EncodeRequest(context=pb.RequestContext(method=METHOD, checkpoint_digest=asked))
+        raw = ask(encoder.encode, request, np.zeros((16, 16, 3), np.uint8))
+        assert encoder_pb2.EncodeResponse.FromString(raw).checkpoint_digest == expected.digest
