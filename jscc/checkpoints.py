@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import nn
 
@@ -74,8 +74,7 @@ def save(folder: Path, card: Card, transmitter: nn.Module, receiver: nn.Module) 
         for half, module in (("transmitter", transmitter), ("receiver", receiver))
         for name, tensor in module.state_dict().items()
     }
-    metadata = {"method": card.method, "config": json.dumps(card.config, sort_keys=True)}
-    raw = serialise(tensors, metadata=metadata)
+    raw = serialise(tensors, metadata={"card": _identity(card)})  # one key: several would come in random order
     digest = digest_of(raw)
     written = dataclasses.replace(card, digest=digest, transmitter_digest=card.transmitter_digest or digest)
     folder.mkdir(parents=True, exist_ok=True)
@@ -139,15 +138,21 @@ def load(folder: Path, card: Card, half: Half, device: str = "cpu") -> nn.Module
     method = models.load(card.method)
     module_type = method.transmitter_type if half == "transmitter" else method.receiver_type
     module = module_type(config_of(card))
-    with safe_open(path, framework="pt") as file:
-        prefix = half + "."
-        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118  (not a mapping)
-        tensors = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
     try:
+        with safe_open(path, framework="pt") as file:
+            if (file.metadata() or {}).get("card", _identity(card)) != _identity(card):
+                raise CheckpointError(f"checkpoint {path}: its method or configuration is not the card's")
+            prefix = half + "."
+            names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118  (not a mapping)
+            tensors = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
         module.load_state_dict({name: _to_float(tensor) for name, tensor in tensors.items()})
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"checkpoint {path}: {error}") from error
     return module.eval().to(device)
+
+
+def _identity(card: Card) -> str:
+    return json.dumps({"method": card.method, "config": card.config}, sort_keys=True)
 
 
 def _to_half(tensor: torch.Tensor) -> torch.Tensor:

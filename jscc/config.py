@@ -23,6 +23,7 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     Raises:
         ValueError: an unknown key, a missing key, a wrong type or a value out of range; names `where` and the key.
     """
+    values = _checked(values, Mapping, "a table", where)
     hints = get_type_hints(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for key in values:

@@ -59,6 +59,10 @@ class ImageError(ValueError):
     """An image that cannot be read or written; the text names it and says why."""
 
 
+class ImageTooLargeError(ImageError):
+    """An image with a side above MAX_SIDE_PX."""
+
+
 def read_image(source: str | Path | bytes) -> Pixels:
     """Read an image file as 8-bit RGB.
 
@@ -73,7 +77,8 @@ def read_image(source: str | Path | bytes) -> Pixels:
         [H, W, 3] uint8, H and W in 1..MAX_SIDE_PX, an array of its own.
 
     Raises:
-        ImageError: no such file, not an image, damaged, truncated, or a side above MAX_SIDE_PX.
+        ImageTooLargeError: a side is above MAX_SIDE_PX.
+        ImageError: no such file, not an image, damaged or truncated.
     """
     with _warning_filters, warnings.catch_warnings():
         # Pillow warns of odd metadata, which do no harm, and of large images, which are an ImageError here.
@@ -82,7 +87,8 @@ def read_image(source: str | Path | bytes) -> Pixels:
             return _decode(source)
         except Exception as error:  # on damaged files decoders raise anything, even SyntaxError
             label = "image" if isinstance(source, bytes) else f"image {source}"
-            raise ImageError(f"{label}: {_reason(error)}") from error
+            too_large = isinstance(error, ImageTooLargeError | Image.DecompressionBombError)
+            raise (ImageTooLargeError if too_large else ImageError)(f"{label}: {_reason(error)}") from error
 
 
 def write_image(path: str | Path, pixels: Pixels) -> None:
@@ -130,7 +136,7 @@ def _decode(source: str | Path | bytes) -> Pixels:
     with closing(_open(source)) as file, Image.open(file, formats=_READ_FORMATS) as picture:
         width_px, height_px = picture.size
         if max(picture.size) > MAX_SIDE_PX:
-            raise ImageError(f"{width_px}x{height_px} px is larger than {MAX_SIDE_PX} px on a side")
+            raise ImageTooLargeError(f"{width_px}x{height_px} px is larger than {MAX_SIDE_PX} px on a side")
         picture.load()
         return _to_rgb(_upright(picture))
 

@@ -18,6 +18,8 @@ MAX_SIDE_PX = 4096
 SIZE_BITS = 12
 
 _POWER_FLOOR = 1e-12
+_TWISTER_WORDS = 624
+_TWISTER_OFFSET_BYTES = 24  # after seed, flags and position in the state of torch's CPU generator
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,25 @@ def derive_seed(root_seed: int, image_id: str, snr_db: float, draw: int) -> int:
         snr_db: channel SNR in dB; equal to 1e-6 dB means equal.
         draw: number of the noise draw, from 0.
     """
-    key = f"{root_seed}|{image_id}|{snr_db + 0.0:.6f}|{draw}".encode()
+    key = f"{root_seed}|{image_id}|{round(snr_db, 6) + 0.0:.6f}|{draw}".encode()
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 1
+
+
+def noise_generator(seed: int) -> torch.Generator:
+    """Return the CPU generator of one noise realisation, seeded with all 63 bits.
+
+    `manual_seed` of torch's CPU generator keeps only the low 32 bits of a seed, so among 77 000 transmissions two would
+    probably meet the same noise. Here the whole state of the Mersenne twister comes from numpy's SeedSequence.
+
+    Args:
+        seed: 0..2^63 - 1, such as from derive_seed.
+    """
+    generator = torch.Generator()
+    state = generator.get_state()
+    words = np.random.SeedSequence(seed).generate_state(_TWISTER_WORDS, np.uint32).astype("<u8")
+    state[_TWISTER_OFFSET_BYTES : _TWISTER_OFFSET_BYTES + words.nbytes] = torch.from_numpy(words.view(np.uint8))
+    generator.set_state(state)
+    return generator
 
 
 def reflect_index(size_px: int, multiple_px: int) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from jscc import checkpoints, metrics, models
 from jscc.datasets import Dataset
 from jscc.images import Pixels, read_image
-from jscc.signals import derive_seed
+from jscc.signals import derive_seed, noise_generator
 from trainer import runs
 from trainer.link import Link, build
 
@@ -47,7 +47,7 @@ def transmit(link: Link, pixels: Pixels, image_id: str, snr_db: float, precision
     """
     device = next(link.parameters()).device
     x = (torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float() / 255).contiguous()
-    noise = torch.Generator().manual_seed(derive_seed(0, image_id, snr_db, 0))
+    noise = noise_generator(derive_seed(0, image_id, snr_db, 0))
     x_hat = link(x, torch.full((1,), snr_db, device=device), noise, precision)
     received: Pixels = x_hat[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
     return received

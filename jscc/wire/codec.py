@@ -20,6 +20,7 @@ from jscc.wire.v1 import symbols_pb2 as pb
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Largest message in either direction: symbols or pixels of a 4096x4096 image fit."""
 MAX_DIMENSIONS = 4
+MAX_HEADER_BYTES = 1024
 
 _DTYPES: dict[pb.ElementType.ValueType, np.dtype[Any]] = {
     pb.ELEMENT_TYPE_UINT8: np.dtype("u1"),
@@ -123,15 +124,17 @@ def decode(message_type: type[M], raw: bytes) -> tuple[M, Array]:
     if span is None:
         raise CodecError(f"{name}: missing")
     header, data = _split(raw, *span, _DATA_FIELD, f"{name}.data")
+    if len(header) > MAX_HEADER_BYTES:
+        raise CodecError(f"{name}: {len(header)} bytes beside the data, the limit is {MAX_HEADER_BYTES}")
     return message, _view(raw, _parse(pb.Tensor, header), data or (0, 0), name)
 
 
 def _write(message: Message, array: Array) -> io.BytesIO:
     _, number = _tensor_field(message.DESCRIPTOR)
-    array = np.ascontiguousarray(array)
     code = _CODES.get(array.dtype)
-    if code is None or not 1 <= array.ndim <= MAX_DIMENSIONS:
-        raise CodecError(f"tensor: {array.dtype} with {array.ndim} dimensions has no place on the wire")
+    if code is None or not 1 <= array.ndim <= MAX_DIMENSIONS or array.size == 0:
+        raise CodecError(f"tensor: {array.dtype} {list(array.shape)} has no place on the wire")
+    array = np.ascontiguousarray(array)
     header = pb.Tensor(dtype=code, shape=array.shape).SerializeToString()
     header += _varint(_DATA_FIELD << 3 | _LENGTH_DELIMITED) + _varint(array.nbytes)
     buffer = io.BytesIO()
@@ -174,18 +177,16 @@ def _view(raw: bytes, header: pb.Tensor, span: tuple[int, int], name: str) -> Ar
 
 def _split(raw: bytes, start: int, end: int, number: int, name: str) -> tuple[bytes, tuple[int, int] | None]:
     """Cut field `number` out of the message in raw[start:end]; return the rest and the field's content."""
-    rest, span, position = [], None, start
+    span, cut, position = None, (end, end), start
     while position < end:
         content, following = _skip_field(raw, position, end)
         tag, _ = _read_varint(raw, position, end)
         if tag == number << 3 | _LENGTH_DELIMITED:
             if span is not None:
                 raise CodecError(f"{name}: appears twice")
-            span = (content, following)
-        else:
-            rest.append(raw[position:following])
+            span, cut = (content, following), (position, following)
         position = following
-    return b"".join(rest), span
+    return raw[start : cut[0]] + raw[cut[1] : end], span
 
 
 def _skip_field(raw: bytes, position: int, end: int) -> tuple[int, int]:

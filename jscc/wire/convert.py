@@ -1,6 +1,7 @@
 """Between the messages' small parts and the library's types. Both ends check what arrives here."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -13,8 +14,25 @@ from jscc.wire.codec import Array, CodecError
 from jscc.wire.v1 import symbols_pb2 as pb
 
 MAX_CODE_BITS = 16
+MAX_REQUEST_ID = 200
+MAX_SEED = 2**63 - 1
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+def check_context(context: pb.RequestContext) -> None:
+    """Check what every request carries, and log the request's name.
+
+    Raises:
+        CodecError: the name is too long or the seed out of its range; names the field.
+    """
+    if len(context.request_id) > MAX_REQUEST_ID:
+        raise CodecError(f"context.request_id: {len(context.request_id)} characters, the limit is {MAX_REQUEST_ID}")
+    if context.seed > MAX_SEED:
+        raise CodecError(f"context.seed: {context.seed} is outside 0..2^63 - 1")
+    _log.info("request %s", context.request_id)
 
 
 def side_to_wire(side: Side) -> pb.SideInformation:

@@ -60,6 +60,8 @@ def status_of(error: Exception) -> tuple[grpc.StatusCode, str, Trailers]:
     """
     if isinstance(error, OverloadedError):
         return grpc.StatusCode.UNAVAILABLE, str(error), _retry_trailers(str(error))
+    if isinstance(error, KeyError | IndexError):  # a mistake in the code, not a name that nobody serves
+        return _unexpected(error)
     for kind, code in (
         (TooLargeError, grpc.StatusCode.RESOURCE_EXHAUSTED),
         (CheckpointMismatchError, grpc.StatusCode.FAILED_PRECONDITION),
@@ -70,6 +72,10 @@ def status_of(error: Exception) -> tuple[grpc.StatusCode, str, Trailers]:
             return code, str(error.args[0] if error.args else error), ()
     if isinstance(error, LinkError):
         return getattr(grpc.StatusCode, error.code), str(error), ()
+    return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> tuple[grpc.StatusCode, str, Trailers]:
     _log.error("unexpected error", exc_info=error)
     return (
         grpc.StatusCode.INTERNAL,

@@ -7,6 +7,7 @@ import torch
 
 from jscc.channels import Awgn, Noiseless
 from jscc.channels.awgn import digest
+from jscc.signals import noise_generator
 from jscc.wire import codec, convert
 from jscc.wire.describe import description
 from jscc.wire.server import Service
@@ -15,7 +16,6 @@ from jscc.wire.v1 import symbols_pb2
 
 MAX_POWER = 1.01
 """Mean power of a message's symbols is at most 1; the rest is rounding."""
-MAX_SEED = 2**63 - 1
 
 
 class ChannelServicer:
@@ -37,10 +37,9 @@ class ChannelServicer:
         if signal_power > MAX_POWER:
             raise ValueError(f"symbols: mean power {signal_power:.4g}, the limit is 1")
         channel = _model(request)
-        if request.context.seed > MAX_SEED:
-            raise ValueError(f"context.seed: {request.context.seed} is outside 0..2^63 - 1")
+        convert.check_context(request.context)
         hop.lap("deserialize", time.perf_counter_ns())
-        generator = torch.Generator().manual_seed(request.context.seed)
+        generator = noise_generator(request.context.seed)
         with torch.inference_mode():
             realisation = channel.draw(s.shape, generator)
             y, state = channel.apply(s, realisation)

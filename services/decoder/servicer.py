@@ -32,6 +32,7 @@ class DecoderServicer:
             CheckpointMismatchError: the symbols are of another checkpoint.
         """
         request, symbols = codec.decode(pb.DecodeRequest, raw)
+        convert.check_context(request.context)
         hosted = self._pick(request.context)
         options = convert.options_from_wire(hosted.method.options_type, request.options)
         side = convert.side_from_wire(request.side, self._host.device)

@@ -31,6 +31,7 @@ class EncoderServicer:
             CheckpointMismatchError: the wanted checkpoint is not here.
         """
         request, image = codec.decode(pb.EncodeRequest, raw)
+        convert.check_context(request.context)
         hosted = self._pick(request.context)
         options = convert.options_from_wire(hosted.method.options_type, request.options)
         if not MIN_SNR_DB <= request.snr_db <= MAX_SNR_DB:

@@ -14,10 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from jscc import __version__
 from jscc.datasets import Dataset
-from jscc.images import encode_png, read_image, write_image
+from jscc.images import ImageTooLargeError, encode_png, read_image, write_image
 from jscc.signals import derive_seed
 from jscc.wire import convert
 from jscc.wire.client import Client
+from jscc.wire.errors import TooLargeError
 from jscc.wire.v1 import orchestrator_pb2 as pb
 from services.orchestrator import render
 from services.orchestrator.engine import Engine, report
@@ -132,6 +133,7 @@ async def send_image(engine: Engine, request: pb.SendImageRequest) -> pb.SendIma
     """Answer a SendImageRequest.
 
     Raises:
+        TooLargeError: the image has too many pixels.
         ValueError: a field is out of its range.
         LinkError: a hop failed.
     """
@@ -144,7 +146,10 @@ async def send_image(engine: Engine, request: pb.SendImageRequest) -> pb.SendIma
     seed = derive_seed(request.seed, request.image_id, snr_db, request.draw)
     options = {name: getattr(value, value.WhichOneof("kind") or "int_value") for name, value in request.options.items()}
     job = Job(request.image_id, request.method, Air(chosen, snr_db), seed, options)
-    transmission = await engine.transmit(job, request.image_file)
+    try:
+        transmission = await engine.transmit(job, request.image_file)
+    except ImageTooLargeError as error:
+        raise TooLargeError(str(error)) from error
     return pb.SendImageResponse(report=report(transmission, seed), image_png=encode_png(transmission.delivery.pixels))
 
 

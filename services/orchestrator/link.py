@@ -228,7 +228,10 @@ class Link:
             checkpoint_digest=route.checkpoint_digest,
             seed=job.seed,
         )
+        options = convert.options_to_wire(job.options)
         encode = encoder_pb2.EncodeRequest(context=context, snr_db=job.air.snr_db)
+        if route.transmitter_method == route.method:  # else the options are those of another receiver
+            encode = encoder_pb2.EncodeRequest(context=context, snr_db=job.air.snr_db, options=options)
         sent, s, encoder_times = await self._encoder.exchange(
             "Encode", (encode, pixels), encoder_pb2.EncodeResponse, job.timeout_s
         )
@@ -237,9 +240,7 @@ class Link:
             "Transmit", (transmit, s), channel_pb2.TransmitResponse, job.timeout_s
         )
         context.method = route.method
-        decode = decoder_pb2.DecodeRequest(
-            context=context, side=sent.side, state=arrived.state, options=convert.options_to_wire(job.options)
-        )
+        decode = decoder_pb2.DecodeRequest(context=context, side=sent.side, state=arrived.state, options=options)
         _, received, decoder_times = await route.decoder.exchange(
             "Decode", (decode, y), decoder_pb2.DecodeResponse, job.timeout_s
         )

@@ -60,7 +60,7 @@ class Row:
         dataset: name of the data set that was really used.
         checkpoint: digest of the weights; "" for a method without any.
         draw: which noise realisation, from 0.
-        seed: root seed of the run, 0 to 2**63 - 1.
+        seed: of the noise, derived from the root seed, image, SNR and draw; 0 to 2**63 - 1.
         rho: real symbols sent per source value, k / (3 H W).
         channel_uses: real symbols sent, k.
         header_bits: side information sent next to the symbols.

@@ -59,6 +59,9 @@ class SweepSpec:
         Raises:
             ValueError: a field is out of its range; names it and the limit.
         """
+        if len(set(self.methods)) != len(self.methods):
+            raise ValueError(f"methods: expected different names, got {', '.join(self.methods)}")
+        Air(self.channel, 0.0).to_wire()
         if not 1 <= len(self.snr_db) <= MAX_SNRS or len(set(self.snr_db)) != len(self.snr_db):
             raise ValueError(f"snr_db: expected 1 to {MAX_SNRS} different values, got {len(self.snr_db)}")
         bad = [snr for snr in self.snr_db if not MIN_SNR_DB <= snr <= MAX_SNR_DB]
@@ -68,6 +71,8 @@ class SweepSpec:
             raise ValueError(f"draws: {self.draws} is outside 1..{MAX_DRAWS}")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed: {self.seed} is outside 0..2^63 - 1")
+        if not 0 <= self.patience_s <= 86_400:
+            raise ValueError(f"patience_s: {self.patience_s} is outside 0..86400")
         if not 1 <= self.concurrency <= 64:
             raise ValueError(f"concurrency: {self.concurrency} is outside 1..64")
 

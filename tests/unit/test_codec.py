@@ -437,12 +437,17 @@ def test_a_size_that_differs_from_the_shape_is_refused(
         decode_tensor(dtype=dtype, shape=shape, data=bytes(size_bytes))
 
 
-@pytest.mark.parametrize("shape", [[], [0], [3, 0], [0, 0], [-1, -3], [3, -1], [-3], [1, 1, 1, 1, 3], [1] * 100_000])
+@pytest.mark.parametrize("shape", [[], [0], [3, 0], [0, 0], [-1, -3], [3, -1], [-3], [1, 1, 1, 1, 3]])
 def test_a_shape_that_is_none_is_refused(shape: list[int]) -> None:
     elements = math.prod(shape)  # so that the number of bytes is no reason to refuse
     with pytest.raises(CodecError, match=r"^image\.shape: ") as refusal:
         decode_tensor(dtype=1, shape=shape, data=bytes(max(elements, 0)))
     assert len(str(refusal.value)) < 200
+
+
+def test_a_header_of_many_dimensions_is_refused_before_it_is_read() -> None:
+    with pytest.raises(CodecError, match=r"^image: \d+ bytes beside the data, the limit is 1024"):
+        decode_tensor(dtype=1, shape=[1] * 100_000, data=b"1")
 
 
 @pytest.mark.parametrize(
@@ -466,6 +471,17 @@ def test_a_huge_shape_is_refused_before_anything_is_allocated(shape: list[int], 
             assert tracemalloc.get_traced_memory()[1] < 100_000
         finally:
             tracemalloc.stop()
+
+
+def test_many_tiny_fields_cost_no_more_memory_than_the_message() -> None:
+    """Sixty bytes of bookkeeping for each field of two bytes would make gigabytes of the largest message."""
+    raw = codec.encode(encoder_pb2.EncodeRequest(), PIXELS) + bytes.fromhex("3001") * 50_000  # field 6, unknown
+    tracemalloc.start()
+    try:
+        codec.decode(encoder_pb2.EncodeRequest, raw)
+        assert tracemalloc.get_traced_memory()[1] < 5 * len(raw)
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("dtype", [0, 4, 99, -1])
