@@ -1,0 +1,194 @@
+"""Digital transmission with an ideal code: a file that the channel's capacity can carry arrives, another does not.
+
+The code reaches capacity at any block length, and its rate fits the file to the bit, so this is what no real code
+with the same codec surpasses. Two links differ in what the transmitter knows:
+
+- rate-adaptive: it knows the SNR of every image and sends the best file that fits;
+- fixed-rate: it was designed for one SNR, and its file stays the same at every other. Below the SNR that the file
+  needs nothing arrives: the cliff. Above, nothing improves.
+
+Where nothing arrives the receiver shows the image's mean colour, as if its 24 bits always came through for nothing.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jscc.baselines.codecs import decode, encode, qualities
+from jscc.images import Pixels
+from jscc.signals import capacity_bits_per_symbol
+
+LOOKAHEAD = 3
+"""Qualities above the best that are tried too, as the size of a file need not rise with every step of quality."""
+
+
+@dataclass(frozen=True, eq=False)
+class CodedImage:
+    """An image in one codec. Every file is made when it is first asked for, and kept.
+
+    Keep one of these for as long as the image is sent, over all SNRs and rates: encoding is what takes the time.
+
+    Attributes:
+        pixels: [H, W, 3] uint8.
+        codec: a name of CODECS.
+    """
+
+    pixels: Pixels
+    codec: str
+    _files: dict[int, bytes] = field(default_factory=dict, init=False, repr=False)
+
+    def file(self, quality: int) -> bytes:
+        """Return the file at a quality of the codec's range.
+
+        Raises:
+            ValueError: see `encode`.
+        """
+        if quality not in self._files:
+            self._files[quality] = encode(self.pixels, self.codec, quality)
+        return self._files[quality]
+
+    def size_bits(self, quality: int) -> int:
+        """Return the size of the file in bits, headers included.
+
+        Raises:
+            ValueError: see `encode`.
+        """
+        return 8 * len(self.file(quality))
+
+    def best_quality(self, limit_bits: int) -> int | None:
+        """Return the highest quality whose file has no more bits than the limit, None if there is none.
+
+        Raises:
+            ValueError: see `encode`.
+        """
+        return best_quality(self.size_bits, qualities(self.codec), limit_bits)
+
+
+@dataclass(frozen=True, eq=False)
+class Transmission:
+    """What became of one image.
+
+    Attributes:
+        pixels: [H, W, 3] uint8, what the receiver shows: the decoded file, or the image's mean colour.
+        quality: quality of the file that was sent; None if no file was small enough to be sent at all.
+        size_bits: size of that file with its headers; 0 if none was sent.
+        budget_bits: what the channel uses carry at the channel's SNR.
+        decoded: whether the file arrived.
+    """
+
+    pixels: Pixels
+    quality: int | None
+    size_bits: int
+    budget_bits: int
+    decoded: bool
+
+
+def channel_uses(rho: float, height_px: int, width_px: int) -> int:
+    """Return k = rho * 3 H W to the nearest whole number, the inverse of `signals.bandwidth_ratio`.
+
+    Raises:
+        ValueError: rho is not a positive number.
+    """
+    if not (rho > 0 and math.isfinite(rho)):
+        raise ValueError(f"rho: must be positive, got {rho}")
+    return round(rho * 3 * height_px * width_px)
+
+
+def budget_bits(uses: int, snr_db: float) -> int:
+    """Return the whole bits that channel uses carry at an SNR in dB, `floor(k * capacity)`.
+
+    Raises:
+        ValueError: the SNR is not a number or infinite.
+    """
+    if not math.isfinite(snr_db):
+        raise ValueError(f"snr_db: must be finite, got {snr_db}")
+    return math.floor(uses * capacity_bits_per_symbol(snr_db))
+
+
+def needed_snr_db(size_bits: int, uses: int) -> float:
+    """Return the SNR in dB at which channel uses carry just so many bits: where a fixed-rate link has its cliff.
+
+    Solves `size = k/2 log2(1 + snr)` for the SNR.
+
+    Raises:
+        ValueError: a number is not positive.
+    """
+    if size_bits <= 0 or uses <= 0:
+        raise ValueError(f"size_bits and uses: must be positive, got {size_bits} and {uses}")
+    return 10.0 * math.log10(math.expm1(2.0 * math.log(2.0) * size_bits / uses))
+
+
+def best_quality(size_bits: Callable[[int], int], choice: range, limit_bits: int) -> int | None:
+    """Return the highest quality whose file is within a limit.
+
+    Halves the range until a file that fits has a neighbour that does not, then looks LOOKAHEAD qualities ahead, from
+    every better one that is found there again. So the answer is the best if no file is smaller than one that is
+    LOOKAHEAD or more qualities worse, and it takes some ten files instead of all hundred. (Of Kodak in JPEG, and of
+    some of it in WebP and AVIF, no file is smaller than any that is worse.)
+
+    Args:
+        size_bits: gives the size of the file at a quality; had better remember its answers.
+        choice: the qualities, worst first, in steps of 1.
+        limit_bits: the largest size that is allowed.
+
+    Returns:
+        A quality whose size is at most the limit, or None if none was found.
+    """
+    low, high = choice.start - 1, choice.stop
+    while high - low > 1:
+        middle = (low + high) // 2
+        if size_bits(middle) <= limit_bits:
+            low = middle
+        else:
+            high = middle
+    while better := [q for q in range(low + 1, low + 1 + LOOKAHEAD) if q in choice and size_bits(q) <= limit_bits]:
+        low = better[-1]
+    return low if low in choice else None
+
+
+def mean_colour(pixels: Pixels) -> Pixels:
+    """Return an image of the same size, [H, W, 3] uint8, in the image's mean colour to the nearest 8-bit value."""
+    colour = np.rint(pixels.mean(axis=(0, 1), dtype=np.float64)).astype(np.uint8)
+    return np.broadcast_to(colour, pixels.shape).copy()
+
+
+def rate_adaptive(image: CodedImage, rho: float, snr_db: float) -> Transmission:
+    """Send an image with the best quality that fits this SNR.
+
+    Args:
+        image: the image and its codec.
+        rho: channel uses per source sample, positive.
+        snr_db: SNR of the channel in dB, which the transmitter knows.
+
+    Raises:
+        ValueError: an unknown codec, or a number out of range; names the field.
+    """
+    return fixed_rate(image, rho, snr_db, snr_db)
+
+
+def fixed_rate(image: CodedImage, rho: float, design_snr_db: float, snr_db: float) -> Transmission:
+    """Send an image with the best quality that fits the design SNR, whatever the channel's SNR is.
+
+    The file arrives if the channel's capacity carries its bits: from `needed_snr_db` of its size on, which is a little
+    below the design SNR.
+
+    Args:
+        image: the image and its codec.
+        rho: channel uses per source sample, positive.
+        design_snr_db: the SNR in dB that the quality is chosen for.
+        snr_db: SNR of the channel in dB, which the transmitter does not know.
+
+    Raises:
+        ValueError: an unknown codec, or a number out of range; names the field.
+    """
+    uses = channel_uses(rho, *image.pixels.shape[:2])
+    budget = budget_bits(uses, snr_db)
+    quality = image.best_quality(budget_bits(uses, design_snr_db))
+    if quality is None:
+        return Transmission(mean_colour(image.pixels), None, 0, budget, False)
+    size = image.size_bits(quality)
+    if size > budget:
+        return Transmission(mean_colour(image.pixels), quality, size, budget, False)
+    return Transmission(decode(image.file(quality)), quality, size, budget, True)
