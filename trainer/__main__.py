@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--write-card", action="store_true", help="put the rows into the model card")
     command = commands.add_parser("export", help="write a run's averaged weights as a checkpoint")
     command.set_defaults(command=_export)
-    command.add_argument("run", type=Path, help="run folder")
+    command.add_argument("run", type=Path, help="run folder, or the recipe of a method that has nothing to train")
     command.add_argument("--checkpoints", type=Path, default=Path("checkpoints"))
     command.add_argument("--name", help="name of the checkpoint (default: of the method)")
     return parser
@@ -90,7 +90,8 @@ def _evaluate(choice: argparse.Namespace) -> None:
 
 
 def _export(choice: argparse.Namespace) -> None:
-    card = export.export(choice.run, choice.checkpoints, choice.name)
+    write = export.export_closed_form if choice.run.suffix == ".toml" else export.export
+    card = write(choice.run, choice.checkpoints, choice.name)
     print(f"{choice.checkpoints / card.name}: {card.method}, digest {card.digest}")
 
 

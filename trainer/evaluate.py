@@ -45,7 +45,7 @@ def transmit(link: Link, pixels: Pixels, image_id: str, snr_db: float, precision
     Returns:
         The received image [H, W, 3] uint8.
     """
-    device = next(link.parameters()).device
+    device = next(link.parameters(), torch.empty(0)).device  # a closed-form method has no parameters
     x = (torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float() / 255).contiguous()
     noise = noise_generator(derive_seed(0, image_id, snr_db, 0))
     x_hat = link(x, torch.full((1,), snr_db, device=device), noise, precision)

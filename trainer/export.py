@@ -6,7 +6,7 @@ from typing import Any
 
 from jscc import checkpoints
 from jscc.checkpoints import Card
-from trainer import runs
+from trainer import runs, settings
 from trainer.journal import VALIDATION_FILE, read_rows
 from trainer.link import build, config_mapping
 from trainer.settings import Recipe
@@ -31,6 +31,30 @@ def export(run: Path, folder: Path, name: str | None = None) -> Card:
     link.load_state_dict(state["average"])
     method = recipe.method.name
     card = Card(name or method, method, "", "", config_mapping(recipe.method), training_record(run, recipe, state))
+    return checkpoints.save(folder, card, link.transmitter, link.receiver)
+
+
+def export_closed_form(recipe_file: Path, folder: Path, name: str | None = None) -> Card:
+    """Write the checkpoint of a method that has nothing to train: its configuration and no weights.
+
+    Args:
+        recipe_file: the method's configs/<method>.toml.
+        folder: where the checkpoint goes.
+        name: of the checkpoint; that of the method when None.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        ValueError: the recipe does not fit, or the method has parameters.
+    """
+    recipe = settings.load(recipe_file)
+    link = build(recipe.method, seed=0)
+    method = recipe.method.name
+    if any(True for _ in link.parameters()):
+        raise ValueError(f"{recipe_file}: '{method}' has parameters; train it and export the run's folder")
+    record = {"note": "closed form: nothing is trained"}
+    card = Card(name or method, method, "", "", config_mapping(recipe.method), record)
     return checkpoints.save(folder, card, link.transmitter, link.receiver)
 
 

@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from jscc import checkpoints
 from trainer import data, settings
+from trainer.export import export_closed_form
 from trainer.journal import Journal, read_rows
 from trainer.losses import balance, mse_per_image, psnr_db
 from trainer.optimisation import (
@@ -305,3 +307,12 @@ class TestJournal:
             journal.log(self.row(30))
         assert [row["step"] for row in read_rows(tmp_path / "log.csv")] == [10, 20, 30]
         assert (tmp_path / "log.csv").read_text().splitlines()[1] == "10" + ",0.125" * 7
+
+
+def test_a_closed_form_method_is_exported_from_its_recipe(tmp_path: Path) -> None:
+    card = export_closed_form(Path("configs/softcast.toml"), tmp_path)
+    assert (card.name, card.method) == ("softcast", "softcast")
+    for half in ("transmitter", "receiver"):
+        assert not list(checkpoints.load(tmp_path, card, half).parameters())
+    with pytest.raises(ValueError, match="'deepjscc' has parameters"):
+        export_closed_form(Path("configs/deepjscc.toml"), tmp_path)
