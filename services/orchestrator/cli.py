@@ -16,7 +16,6 @@ from jscc.images import ImageError
 from jscc.wire.codec import CodecError
 from jscc.wire.errors import LinkError
 from services.orchestrator import commands, render
-from services.orchestrator.bench import latency_table
 from services.orchestrator.link import Addresses, RouteError
 from services.orchestrator.processes import LocalLink, state_folder
 from services.orchestrator.report import write_report
@@ -108,7 +107,7 @@ def bench(
         lambda path: commands.send_request(path, method, ("awgn", snr_db), {}, (0, 0)), image or _sample()
     )
     reports = _run(commands.send_often(_addresses(encoder, channel, decoder), request, (warm_up, count), _say))
-    console.print(latency_table(reports))
+    console.print(render.latency_table(reports))
 
 
 @app.command()

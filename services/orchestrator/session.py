@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jscc.datasets import lpips_backbone
+from jscc.hosting import start_torch
 from jscc.metrics import Lpips
 from jscc.wire.errors import LinkError
 from jscc.wire.transport import keep_freed_memory
@@ -67,6 +68,7 @@ async def open_session(addresses: Addresses | None, workers: int, say: Say) -> A
         LinkError: the services do not serve.
     """
     keep_freed_memory()
+    start_torch(1)  # scoring runs in several threads of one core each, beside services that want the cores too
     if addresses is not None:
         async with _opened(addresses, workers, say) as engine:
             yield Session(engine, None, "services at the given addresses")
