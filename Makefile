@@ -4,6 +4,7 @@ BIN := .venv/bin
 METHOD ?= deepjscc
 MINUTES ?= 60
 OUT ?= runs/kodak
+SWEEP_METHODS ?= deepjscc,softcast
 PROTOS := $(wildcard proto/jscc/wire/v1/*.proto)
 
 # Data next to the project are found without being told; elsewhere JSCC_DATA says where they are.
@@ -26,7 +27,7 @@ help: ## say what can be made
 	@touch $@
 
 sweep: .venv/.installed ## Kodak through the link with the shipped weights: rows, summary and figures in $(OUT)
-	$(BIN)/jscc-link sweep --dataset kodak --snr-db=-5,0,5,10,15,20 --draws 1 --out $(OUT)
+	$(BIN)/jscc-link sweep --dataset kodak --methods $(SWEEP_METHODS) --snr-db=-5,0,5,10,15,20 --draws 1 --out $(OUT)
 
 test: .venv/.installed ## unit, contract and end-to-end tests
 	$(BIN)/pytest -q
