@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -176,14 +177,16 @@ class Sweep:
         begun = time.monotonic()
         if self._earlier:
             yield Progress(self._earlier, self.total, math.nan, f"resuming: {self._earlier} of {self.total} are done")
-        queue = list(enumerate(self._left))
+        queue, started = list(self._left), Counter[str]()
         under_way: set[asyncio.Task[Row]] = set()
         finished = 0
         try:
             while queue or under_way:
                 while queue and len(under_way) < self._spec.concurrency:
-                    index, point = queue.pop(0)
-                    under_way.add(asyncio.create_task(self._transmit(point, index < self._spec.concurrency)))
+                    point = queue.pop(0)
+                    warm_up = started[point.method] < self._spec.concurrency
+                    started[point.method] += 1
+                    under_way.add(asyncio.create_task(self._transmit(point, warm_up)))
                 done, under_way = await asyncio.wait(under_way, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     self._store.add(task.result())
