@@ -39,7 +39,9 @@ STAGES = 4
 DOWNSAMPLING = 2**STAGES
 SCALE_BITS = 8
 SCALE_LOG2 = (-8.0, 8.0)
-_NOISE_POWER_FLOOR = 1e-4  # 40 dB, where the attention's range ends
+CONDITIONED_SNR_DB = (-6.0, 21.0)
+"""The SNRs of training. Beyond them the networks act as at the ends: what they have not seen would only do harm."""
+_NOISE_POWER_FLOOR = 1e-4
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Transmitter(nn.Module):
             Symbols s [B, k], k = latent_channels * ceil(H/16) * ceil(W/16), mean power 1 per image; and the scale.
         """
         z = pad_to_multiple(x, DOWNSAMPLING) - 0.5
+        snr_db = snr_db.clamp(*CONDITIONED_SNR_DB)
         for carrier, blocks, attention in zip(self.carriers, self.blocks, self.attention, strict=True):
             z = attention(blocks(carrier(z)), snr_db)
         s, scale = normalise_power(self.head(z).float().flatten(1))
@@ -144,7 +147,7 @@ class Receiver(nn.Module):
         check_received(y, side, self.config.layout(side.height_px, side.width_px))
         rows, columns = padded_size(side.height_px, side.width_px, DOWNSAMPLING)
         scale = dequantise_log2(side.codes, *SCALE_LOG2, SCALE_BITS)
-        snr_db = -10 * state.noise_power.clamp_min(_NOISE_POWER_FLOOR).log10()
+        snr_db = (-10 * state.noise_power.clamp_min(_NOISE_POWER_FLOOR).log10()).clamp(*CONDITIONED_SNR_DB)
         z = self.head((y * scale).reshape(-1, self.config.latent_channels, rows, columns))
         for blocks, attention, carrier in zip(self.blocks, self.attention, self.carriers, strict=True):
             z = carrier(attention(blocks(z), snr_db))

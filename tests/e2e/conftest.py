@@ -77,6 +77,14 @@ def wait_until_serving(service: Started) -> None:
         time.sleep(0.2)
 
 
+def wait_for_log(service: Started, words: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while words not in service.log.read_text():
+        assert service.process.poll() is None, service.log.read_text()
+        assert time.monotonic() < deadline, service.log.read_text()
+        time.sleep(0.005)
+
+
 @pytest.fixture(scope="session")
 def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Started]]:
     folder = tmp_path_factory.mktemp("link")

@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from conftest import Started, call, probe, refusal, start, wait_until_serving
+from conftest import Started, call, probe, refusal, start, wait_for_log, wait_until_serving
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -230,23 +230,25 @@ def test_health_and_reflection(link: Link) -> None:
 
 def test_sigterm_finishes_the_work(tmp_path: Path) -> None:
     service = start("channel", tmp_path)
-    wait_until_serving(service)
-    symbols = np.ones((1, 2_000_000), dtype=np.float32)
-    raw = codec.encode(channel_pb2.TransmitRequest(noiseless=pb.Noiseless()), symbols)
-    with grpc.insecure_channel(
-        service.address, options=[("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-    ) as channel:
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
-        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
-        under_way = channel.unary_unary("/jscc.wire.v1.ChannelService/Transmit").future(raw)
-        answers = [under_way.result(timeout=30)]
-        under_way = channel.unary_unary("/jscc.wire.v1.ChannelService/Transmit").future(raw)
-        service.process.terminate()
-        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        watch.cancel()
-        answers.append(under_way.result(timeout=30))
-    assert all(np.array_equal(codec.decode(channel_pb2.TransmitResponse, answer)[1], symbols) for answer in answers)
-    assert service.process.wait(timeout=30) == 0
+    try:
+        wait_until_serving(service)
+        symbols = np.ones((1, 12_000_000), dtype=np.float32)
+        request = channel_pb2.TransmitRequest(context=pb.RequestContext(request_id="slow"), noiseless=pb.Noiseless())
+        options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        with grpc.insecure_channel(service.address, options=options) as channel:
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+            call_under_way = channel.unary_unary("/jscc.wire.v1.ChannelService/Transmit")
+            under_way = call_under_way.future(codec.encode(request, symbols))
+            wait_for_log(service, "request slow")
+            service.process.terminate()
+            assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            watch.cancel()
+            answer = under_way.result(timeout=30)
+        assert np.array_equal(codec.decode(channel_pb2.TransmitResponse, answer)[1], symbols)
+        assert service.process.wait(timeout=30) == 0
+    finally:
+        service.stop()
 
 
 def test_what_a_person_can_mend_is_one_line(tmp_path: Path, link: Link) -> None:

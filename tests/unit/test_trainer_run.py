@@ -15,7 +15,7 @@ from PIL import Image
 
 from jscc import checkpoints
 from jscc.images import read_image
-from jscc.signals import ChannelState, derive_seed
+from jscc.signals import ChannelState, derive_seed, noise_generator
 from trainer import __main__ as command_line
 from trainer import evaluate, runs, settings, train
 from trainer.journal import read_rows
@@ -290,7 +290,7 @@ def test_evaluation_noise_is_that_of_the_link(photos: Path) -> None:
     with torch.no_grad():
         s, side = link.transmitter(x, snrs_db, options)
         seed = derive_seed(0, "photos/0", snr_db, 0)
-        noise = torch.randn([1, s.shape[1]], generator=torch.Generator().manual_seed(seed))
+        noise = torch.randn([1, s.shape[1]], generator=noise_generator(seed))
         y = s + 10 ** (-snr_db / 20) * noise
         x_hat = link.receiver(y, side, ChannelState(torch.tensor([10 ** (-snr_db / 10)])), options)
     expected = (x_hat[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
