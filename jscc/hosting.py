@@ -78,6 +78,11 @@ class Host:
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return Hosted(card, method, module, checkpoints.config_of(card))
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods that are served, sorted."""
+        return tuple(sorted({hosted.method.name for hosted in self.hosted}))
+
     def by_method(self, name: str) -> list[Hosted]:
         """Return the checkpoints of a method, its default first.
 
@@ -86,7 +91,7 @@ class Host:
         """
         found = [hosted for hosted in self.hosted if hosted.method.name == name]
         if not found:
-            served = ", ".join(sorted({hosted.method.name for hosted in self.hosted}))
+            served = ", ".join(self.methods)
             raise models.UnknownMethodError(f"method: '{name}' is not served here (served: {served})")
         return found
 

@@ -82,7 +82,7 @@ class DecoderServicer:
             compute={"Decode": self.decode},
             direct={"Describe": self.describe},
             warm_up=self.warm_up,
-            health_names=tuple(sorted({hosted.card.method for hosted in self._host.hosted})),
+            health_names=self._host.methods,
         )
 
     def _pick(self, context: symbols_pb2.RequestContext) -> Hosted:

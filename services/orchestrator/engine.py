@@ -1,18 +1,20 @@
 """One transmission from file to score, accounted for to the last microsecond."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from jscc.datasets import lpips_backbone
 from jscc.images import read_image
 from jscc.metrics import Lpips, Scores, score
 from jscc.signals import bandwidth_ratio
 from jscc.wire.codec import Array
 from jscc.wire.v1 import orchestrator_pb2 as pb
-from services.orchestrator.link import Delivery, Job, Link, Stopwatch
+from services.orchestrator.link import Delivery, Job, Link
 
 T = TypeVar("T")
 
@@ -44,6 +46,19 @@ class Transmission:
         """Real channel uses per source sample, padding included."""
         height_px, width_px = self.original.shape[:2]
         return bandwidth_ratio(self.delivery.channel_uses, height_px, width_px)
+
+
+@dataclass
+class Stopwatch:
+    """Durations of the orchestrator's own work, in nanoseconds."""
+
+    last_ns: int = field(default_factory=time.perf_counter_ns)
+
+    def lap_ns(self) -> int:
+        """Return the time since the last lap."""
+        now = time.perf_counter_ns()
+        lap, self.last_ns = now - self.last_ns, now
+        return lap
 
 
 class Engine:
@@ -84,6 +99,14 @@ class Engine:
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+
+def load_lpips(say: Callable[[str], None]) -> Lpips | None:
+    """Load what LPIPS needs; without its weights, say so in one line and return None."""
+    backbone = lpips_backbone()
+    if backbone.note:
+        say(backbone.note)
+    return Lpips(backbone.path) if backbone.path else None
 
 
 def report(transmission: Transmission, seed: int) -> pb.TransmissionReport:

@@ -1,7 +1,6 @@
 """The link as its user sees it: three kinds of services, routes from methods to them, one image through all."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,7 +41,6 @@ class Route:
         method: name of the receiver's method, which is what users ask for.
         transmitter_method: name of the method that the encoder runs.
         checkpoint_digest: of the checkpoint that makes the symbols.
-        receiver_digest: of the checkpoint that decodes.
         rho: bandwidth ratio.
         decoder: connection to the decoder that serves the method.
     """
@@ -50,7 +48,6 @@ class Route:
     method: str
     transmitter_method: str
     checkpoint_digest: str
-    receiver_digest: str
     rho: float
     decoder: Client
 
@@ -253,20 +250,6 @@ def _route(transmitter: pb.ServedMethod, receiver: pb.ServedMethod, decoder: Cli
         method=receiver.name,
         transmitter_method=transmitter.name,
         checkpoint_digest=transmitter.checkpoint_digest,
-        receiver_digest=receiver.checkpoint_digest,
         rho=transmitter.rho,
         decoder=decoder,
     )
-
-
-@dataclass
-class Stopwatch:
-    """Durations of the orchestrator's own work, in nanoseconds."""
-
-    last_ns: int = field(default_factory=time.perf_counter_ns)
-
-    def lap_ns(self) -> int:
-        """Return the time since the last lap."""
-        now = time.perf_counter_ns()
-        lap, self.last_ns = now - self.last_ns, now
-        return lap

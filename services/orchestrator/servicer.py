@@ -9,14 +9,13 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from jscc.datasets import lpips_backbone, open_dataset
-from jscc.metrics import Lpips
+from jscc.datasets import open_dataset
 from jscc.wire.codec import CodecError
 from jscc.wire.describe import description
 from jscc.wire.server import Service
 from jscc.wire.v1 import orchestrator_pb2 as pb
 from services.orchestrator import commands
-from services.orchestrator.engine import Engine
+from services.orchestrator.engine import Engine, load_lpips
 from services.orchestrator.link import Addresses, Link
 from services.orchestrator.report import write_report
 from services.orchestrator.settings import OrchestratorSettings
@@ -49,10 +48,7 @@ class OrchestratorServicer:
         )
         await link.wait_until_serving(settings.start_timeout_s)
         await link.discover()
-        backbone = await asyncio.to_thread(lpips_backbone)
-        if backbone.note:
-            _log.warning(backbone.note)
-        self._engine = Engine(link, Lpips(backbone.path) if backbone.path else None, settings.concurrency)
+        self._engine = Engine(link, await asyncio.to_thread(load_lpips, _log.warning), settings.concurrency)
 
     async def send_image(self, raw: bytes) -> pb.SendImageResponse:
         """Answer SendImageRequest bytes.

@@ -2,23 +2,21 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from jscc.datasets import lpips_backbone
 from jscc.hosting import start_torch
-from jscc.metrics import Lpips
 from jscc.wire.errors import LinkError
 from jscc.wire.transport import keep_freed_memory
-from services.orchestrator.engine import Engine
+from services.orchestrator.engine import Engine, load_lpips
 from services.orchestrator.link import Addresses, Link
 from services.orchestrator.processes import LocalLink, state_folder
 
 START_TIMEOUT_S = 120.0
 
-Revive = Callable[[], Awaitable[str]]
+Revive = Callable[[], str]
 Say = Callable[[str], None]
 
 
@@ -93,10 +91,7 @@ async def _opened(addresses: Addresses, workers: int, say: Say, own: LocalLink |
     async with Link(addresses) as link:
         await wait_for_start(link, own)
         await link.discover()
-        backbone = lpips_backbone()
-        if backbone.note:
-            say(backbone.note)
-        engine = Engine(link, Lpips(backbone.path) if backbone.path else None, workers)
+        engine = Engine(link, load_lpips(say), workers)
         try:
             yield engine
         finally:
@@ -122,7 +117,7 @@ async def wait_for_start(link: Link, own: LocalLink | None, timeout_s: float = S
 
 
 def _reviver(own: LocalLink) -> Revive:
-    async def revive() -> str:
+    def revive() -> str:
         restarted = own.start({})
         return f"restarted: {', '.join(restarted)}" if restarted else "every process of the link still runs"
 

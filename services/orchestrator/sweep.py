@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -120,7 +120,7 @@ class Sweep:
             SweepError: the store holds a sweep of other images or of another seed.
         """
         self._engine, self._dataset, self._spec, self._store = engine, dataset, spec, store
-        self.revive: Callable[[], Awaitable[str]] | None = None
+        self.revive: Callable[[], str] | None = None
         self._digests = {method: engine.link.route(method).checkpoint_digest for method in spec.methods}
         self._options = json.dumps(dict(spec.options), sort_keys=True) if spec.options else ""
         self._check_store()
@@ -237,7 +237,7 @@ class Sweep:
                 return
             self._say(f"interrupted: {error}; waiting up to {self._spec.patience_s:g} s")
             if self.revive is not None:
-                self._say(await self.revive())
+                self._say(self.revive())
             try:
                 await self._engine.link.wait_until_serving(self._spec.patience_s)
                 await self._engine.link.discover()

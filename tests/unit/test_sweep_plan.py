@@ -80,7 +80,7 @@ async def engine() -> AsyncIterator[Engine]:
     async with Link(Addresses(NOWHERE, NOWHERE, (NOWHERE,))) as link:
         decoder = Client("decoder", NOWHERE)
         for method in ("first", "second"):
-            link.routes[method] = Route(method, method, f"digest of {method}", "", 0.25, decoder)
+            link.routes[method] = Route(method, method, f"digest of {method}", 0.25, decoder)
         engine = Engine(link, None, 1)
         yield engine
         engine.close()
