@@ -68,17 +68,20 @@ class Learner:
         self.link.train()
         set_rate(self.optimiser, rate)
         x = self._crops.draw(self.photos, self._crop_draws).contiguous(memory_format=torch.channels_last)
-        x_hat = self.link(x, self.draw_snrs_db(), self._noise_draws, self.recipe.run.precision)
-        mse = mse_per_image(x_hat, x)
-        loss = balance(mse, self.recipe.loss.kind, self.recipe.loss.epsilon)
+        precision = self.recipe.run.precision
+        loss, x_hat = self.link.objective(x, self.draw_snrs_db(), self._noise_draws, self.criterion, precision)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.link.parameters(), self.recipe.optimiser.clip_norm)
         self.optimiser.step()
         update_average(self.average, self.link, ema_decay(self.progress.step, self.recipe.optimiser.ema_decay))
         self.progress.step += 1
-        self._sums += torch.stack([loss.detach(), psnr_db(mse.detach()).mean(), norm.detach()])
+        self._sums += torch.stack([loss.detach(), psnr_db(mse_per_image(x_hat.detach(), x)).mean(), norm.detach()])
         self._summed += 1
+
+    def criterion(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return the recipe's loss of a batch."""
+        return balance(mse_per_image(x_hat, x), self.recipe.loss.kind, self.recipe.loss.epsilon)
 
     def draw_snrs_db(self) -> Tensor:
         """Draw an SNR in dB for each sample of a batch, [B]."""

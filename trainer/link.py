@@ -1,7 +1,7 @@
 """The differentiable link: transmitter, AWGN, receiver."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,11 @@ from torch import Tensor, nn
 
 from jscc import config, models
 from jscc.channels import Awgn
+from jscc.signals import ChannelState, Side
 from trainer.settings import MethodSettings
+
+
+Criterion = Callable[[Tensor, Tensor], Tensor]
 
 
 class Link(nn.Module):
@@ -35,14 +39,43 @@ class Link(nn.Module):
         Returns:
             x_hat float32 [B, 3, H, W].
         """
-        options = self.method.options_type()
+        received = self._send(x, snr_db, generator, precision)
         with networks_in(precision, x.device):
-            s, side = self.transmitter(x, snr_db, options)
+            x_hat: Tensor = self.receiver(*received, self.method.options_type())
+        return x_hat.float()
+
+    def objective(
+        self, x: Tensor, snr_db: Tensor, generator: torch.Generator, criterion: Criterion, precision: str = "float32"
+    ) -> tuple[Tensor, Tensor]:
+        """Send images and score them, by the receiver's own `objective` where it has one.
+
+        Args:
+            x: [B, 3, H, W] in [0, 1].
+            snr_db: [B].
+            generator: draws the noise and what the method draws, on its own device.
+            criterion: (x_hat, x) -> loss; the recipe's.
+            precision: of the networks, "float32" or "bfloat16".
+
+        Returns:
+            The loss, and x_hat float32 [B, 3, H, W].
+        """
+        received = self._send(x, snr_db, generator, precision)
+        with networks_in(precision, x.device):
+            if hasattr(self.receiver, "objective"):
+                loss, x_hat = self.receiver.objective(x, received, criterion, generator)
+            else:
+                x_hat = self.receiver(*received, self.method.options_type())
+                loss = criterion(x_hat, x)
+        return loss, x_hat.float()
+
+    def _send(
+        self, x: Tensor, snr_db: Tensor, generator: torch.Generator, precision: str
+    ) -> tuple[Tensor, Side, ChannelState]:
+        with networks_in(precision, x.device):
+            s, side = self.transmitter(x, snr_db, self.method.options_type())
         channel = Awgn(snr_db)
         y, state = channel.apply(s.float(), channel.draw(s.shape, generator).to(s.device))
-        with networks_in(precision, x.device):
-            x_hat: Tensor = self.receiver(y, side, state, options)
-        return x_hat.float()
+        return y, side, state
 
 
 @contextmanager

@@ -74,3 +74,41 @@ class ResidualBlock(nn.Module):
         """Map [B, C, H, W] to [B, C, H, W]."""
         y: Tensor = x + self.second(self.activation(self.first(x)))
         return y
+
+
+class SNRTable(nn.Module):
+    """One value per channel as a function of the SNR: linear between knots, constant beyond them."""
+
+    KNOTS_DB = tuple(-10.0 + 2.5 * knot for knot in range(15))
+    """-10..25 dB."""
+
+    def __init__(self, channels: int) -> None:
+        """Build a table of zeros for `channels` channels."""
+        super().__init__()
+        self.values = nn.Parameter(torch.zeros(len(self.KNOTS_DB), channels))
+
+    def forward(self, snr_db: Tensor) -> Tensor:
+        """Return float32 [B, C] for the SNRs [B] in dB."""
+        knots = torch.arange(len(self.KNOTS_DB), device=snr_db.device)
+        position = (snr_db.float() - self.KNOTS_DB[0]) / (self.KNOTS_DB[1] - self.KNOTS_DB[0])
+        weight = (1 - (position.clamp(0, len(knots) - 1)[:, None] - knots).abs()).clamp_min(0)
+        with torch.autocast(snr_db.device.type, enabled=False):
+            return weight @ self.values.float()
+
+
+class FiLM(nn.Module):
+    """Scale and shift every channel as functions of the SNR: (1 + gamma(snr)) x + beta(snr); starts as the identity.
+
+    Source: E. Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer", AAAI 2018.
+    """
+
+    def __init__(self, channels: int) -> None:
+        """Build the modulation of `channels` channels."""
+        super().__init__()
+        self.scale = SNRTable(channels)
+        self.shift = SNRTable(channels)
+
+    def forward(self, x: Tensor, snr_db: Tensor) -> Tensor:
+        """Modulate x [B, C, H, W] by snr_db [B], in x's precision."""
+        scale, shift = (table(snr_db).to(x.dtype)[:, :, None, None] for table in (self.scale, self.shift))
+        return x * (1 + scale) + shift

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -109,3 +109,35 @@ def hadamard_step(channels: int) -> Tensor:
     """Return [4 C, C, 2, 2]: every channel's 2x2 blocks to their four orthonormal Hadamard coefficients."""
     signs = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]).float() / 2
     return torch.einsum("bk,cd->cbdk", signs, torch.eye(channels)).reshape(4 * channels, channels, 2, 2)
+
+
+def carry(layer: nn.Module, step: Tensor) -> None:
+    """Let a strided convolution compute `step`, or a transposed one its adjoint.
+
+    Args:
+        layer: Conv2d or ConvTranspose2d of stride 2 whose padding puts a 2x2 block at the offset `padding`.
+        step: [outputs, inputs, 2, 2].
+    """
+    assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    rows, columns = step.shape[:2]
+    used = columns if isinstance(layer, nn.ConvTranspose2d) else rows
+    weight = layer.weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else layer.weight
+    weight[:used] = 0
+    start = int(layer.padding[0])
+    layer.weight[:rows, :columns, start : start + 2, start : start + 2] = step
+    bias(layer)[:used] = 0
+
+
+def pass_through(layer: nn.Conv2d, scale: Tensor) -> None:
+    """Let the first outputs of a 3x3 convolution be the scaled inputs of the same number."""
+    count = len(scale)
+    layer.weight[:count] = 0
+    bias(layer)[:count] = 0
+    layer.weight[range(count), range(count), 1, 1] = scale
+
+
+def bias(layer: nn.Module) -> Tensor:
+    """Return the bias of a layer that has one."""
+    found = layer.bias
+    assert isinstance(found, Tensor)
+    return found

@@ -177,40 +177,21 @@ def initialise(transmitter: Transmitter, receiver: Receiver, images: list[Tensor
 
     for level in range(STAGES - 1):
         step = _linear.hadamard_step(3 * 4**level)
-        _carry(transmitter.carriers[level], step)
-        _carry(receiver.carriers[STAGES - 1 - level], step)
+        _linear.carry(transmitter.carriers[level], step)
+        _linear.carry(receiver.carriers[STAGES - 1 - level], step)
     scaled = klt[: transmitter.head.in_channels].clone()
     scaled[:kept] *= gain_top[:, None, None, None]
-    _carry(transmitter.carriers[-1], scaled)
-    _carry(receiver.carriers[0], klt[:kept])
+    _linear.carry(transmitter.carriers[-1], scaled)
+    _linear.carry(receiver.carriers[0], klt[:kept])
 
-    _pass_through(transmitter.head, torch.ones(kept))
-    _pass_through(receiver.head, weight_top)
-    _pass_through(receiver.output, torch.ones(3))
+    _linear.pass_through(transmitter.head, torch.ones(kept))
+    _linear.pass_through(receiver.head, weight_top)
+    _linear.pass_through(receiver.output, torch.ones(3))
     _set_gates(transmitter.attention[-1], grid_db, gain / gain_top)
     _set_gates(receiver.attention[0], grid_db, weight / weight_top)
     offset = code.mean - 0.5
-    _bias(transmitter.carriers[0])[:12] = -(_linear.hadamard_step(3).sum((2, 3)) @ offset)
-    _bias(receiver.output)[:] = offset
-
-
-def _carry(layer: nn.Module, step: Tensor) -> None:
-    """Let a 5x5 stride-2 convolution compute `step` [outputs, inputs, 2, 2], or a transposed one its adjoint."""
-    assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
-    rows, columns = step.shape[:2]
-    used = columns if isinstance(layer, nn.ConvTranspose2d) else rows
-    weight = layer.weight.transpose(0, 1) if isinstance(layer, nn.ConvTranspose2d) else layer.weight
-    weight[:used] = 0
-    layer.weight[:rows, :columns, 2:4, 2:4] = step
-    _bias(layer)[:used] = 0
-
-
-def _pass_through(layer: nn.Conv2d, scale: Tensor) -> None:
-    """Let the first outputs of a 3x3 convolution be the scaled inputs of the same number."""
-    count = len(scale)
-    layer.weight[:count] = 0
-    _bias(layer)[:count] = 0
-    layer.weight[range(count), range(count), 1, 1] = scale
+    _linear.bias(transmitter.carriers[0])[:12] = -(_linear.hadamard_step(3).sum((2, 3)) @ offset)
+    _linear.bias(receiver.output)[:] = offset
 
 
 def _set_gates(attention: nn.Module, grid_db: Tensor, table: Tensor) -> None:
@@ -218,9 +199,3 @@ def _set_gates(attention: nn.Module, grid_db: Tensor, table: Tensor) -> None:
     assert isinstance(attention, SNRAttention)
     unused = attention.logits.out_features - table.shape[1]
     attention.set_table(grid_db, F.pad(table, (0, unused), value=1.0))
-
-
-def _bias(layer: nn.Module) -> Tensor:
-    bias = layer.bias
-    assert isinstance(bias, Tensor)
-    return bias
