@@ -93,7 +93,8 @@ class SNRTable(nn.Module):
         position = (snr_db.float() - self.KNOTS_DB[0]) / (self.KNOTS_DB[1] - self.KNOTS_DB[0])
         weight = (1 - (position.clamp(0, len(knots) - 1)[:, None] - knots).abs()).clamp_min(0)
         with torch.autocast(snr_db.device.type, enabled=False):
-            return weight @ self.values.float()
+            values: Tensor = torch.matmul(weight, self.values.float())
+        return values
 
 
 class FiLM(nn.Module):
@@ -111,4 +112,5 @@ class FiLM(nn.Module):
     def forward(self, x: Tensor, snr_db: Tensor) -> Tensor:
         """Modulate x [B, C, H, W] by snr_db [B], in x's precision."""
         scale, shift = (table(snr_db).to(x.dtype)[:, :, None, None] for table in (self.scale, self.shift))
-        return x * (1 + scale) + shift
+        modulated: Tensor = x * (1 + scale) + shift
+        return modulated

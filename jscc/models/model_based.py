@@ -196,7 +196,7 @@ class Receiver(nn.Module):
 
     def learned(self) -> dict[str, list[float]]:
         """Return the learned step sizes alpha_k."""
-        return {"step_size": [float(value) for value in self.step_size]}
+        return {"step_size": self.step_size.tolist()}
 
     def forward(self, y: Tensor, side: Side, state: ChannelState, options: Options) -> Tensor:
         """Decode a batch of images of one size.

@@ -1,0 +1,265 @@
+"""KLT-JSCC: a classified linear analog code with learned corrections, made for quality per operation.
+
+The linear code (`_classified`) is closed-form: the Karhunen-Loeve transform of 16x16 patches; every patch's class of
+activity is told; channel uses and power go where the variance is, for the SNR that the transmitter is told; the
+receiver's LMMSE weights follow from the same tables. Around it, networks that start as zero add what a linear code
+cannot do. The transmitter's adds to the whitened coefficients and shifts their gains by the context. The receiver's
+corrects every coefficient in units of its own posterior deviation, so that what arrived well is left alone: the method
+cannot easily fall below its linear start, at any SNR.
+
+Source: this project; the parts as named in `_classified`; FiLM after E. Perez et al., AAAI 2018; the idea of local gain
+control after GDN, J. Balle, V. Laparra and E. P. Simoncelli, "Density Modeling of Images using a Generalized
+Normalization Transformation", ICLR 2016.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jscc.models._classified import COEFFICIENTS, PATCH_PX, Tables
+from jscc.models._layers import FiLM, ResidualBlock
+from jscc.signals import (
+    ChannelState,
+    Layout,
+    Side,
+    check_received,
+    crop,
+    dequantise_log2,
+    noise_variance,
+    normalise_power,
+    pad_to_multiple,
+    padded_size,
+    quantise_log2,
+)
+
+MAX_CODE_BITS = 15
+SCALE_LOG2 = (-8.0, 8.0)
+NOISE_LOG2 = (-20.0, 10.0)  # SNRs of 60 to -30 dB
+_FIRST_CODES = 2  # scale, noise power
+_NOISE_POWER_FLOOR = 1e-4
+_HALF_PX = PATCH_PX // 2
+_BLOCK = 3 * _HALF_PX**2
+
+
+@dataclass(frozen=True)
+class Config:
+    """Fixed at training.
+
+    Attributes:
+        rho: real channel uses per sample of the padded image, above 0, at most 1.
+        classes: classes of activity, a power of two in 2..32; each patch's costs log2(classes) bits.
+        transmitter_channels: width of the transmitter's network at 1/8 resolution.
+        transmitter_blocks: its residual blocks.
+        receiver_channels: widths of the receiver's network at 1/16 and 1/8 resolution.
+        receiver_blocks: its residual blocks at either.
+    """
+
+    rho: float = 0.25
+    classes: int = 8
+    transmitter_channels: int = 128
+    transmitter_blocks: int = 2
+    receiver_channels: tuple[int, int] = (256, 192)
+    receiver_blocks: tuple[int, int] = (2, 4)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0 < self.rho <= 1:
+            raise ValueError(f"rho must be above 0 and at most 1, got {self.rho}")
+        if self.classes not in (2, 4, 8, 16, 32):
+            raise ValueError(f"classes must be 2, 4, 8, 16 or 32, got {self.classes}")
+        for name in ("transmitter_channels", "transmitter_blocks"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("receiver_channels", "receiver_blocks"):
+            if len(getattr(self, name)) != 2 or min(getattr(self, name)) < 1:
+                raise ValueError(f"{name} must be 2 positive numbers, got {getattr(self, name)}")
+
+    @property
+    def class_bits(self) -> int:
+        """Bits of a patch's class."""
+        return self.classes.bit_length() - 1
+
+    @property
+    def classes_per_code(self) -> int:
+        """Patches whose classes share a code."""
+        return MAX_CODE_BITS // self.class_bits
+
+    @property
+    def code_bits(self) -> int:
+        """Bits of a code."""
+        return self.class_bits * self.classes_per_code
+
+    def channel_uses(self, patches: int) -> int:
+        """Return the channel uses of this many patches."""
+        return max(1, round(self.rho * COEFFICIENTS * patches))
+
+    def layout(self, height_px: int, width_px: int) -> Layout:
+        """Return what an image of this size costs: rho symbols per padded sample; scale, noise power and classes."""
+        rows, columns = padded_size(height_px, width_px, PATCH_PX)
+        codes = _FIRST_CODES + -(-rows * columns // self.classes_per_code)
+        return Layout(self.channel_uses(rows * columns), codes, self.code_bits)
+
+
+@dataclass(frozen=True)
+class Options:
+    """A request has nothing to choose."""
+
+
+class Transmitter(nn.Module):
+    """Image to symbols."""
+
+    def __init__(self, config: Config) -> None:
+        """Build the tables and a network of residual blocks at 1/8 resolution."""
+        super().__init__()
+        self.config = config
+        self.tables = Tables(config.classes)
+        width = config.transmitter_channels
+        self.head = nn.Conv2d(_BLOCK, width, 3, padding=1)
+        self.body = _Body(width, config.transmitter_blocks)
+        self.output = nn.Conv2d(width, 2 * COEFFICIENTS, 2, stride=2)
+        nn.init.zeros_(self.output.weight)
+        _zero_bias(self.output)
+
+    def forward(self, x: Tensor, snr_db: Tensor, options: Options) -> tuple[Tensor, Side]:
+        """Encode a batch of images of one size.
+
+        Args:
+            x: [B, 3, H, W] in [0, 1], any H and W.
+            snr_db: [B] what the transmitter is told about the channel.
+            options: nothing to choose.
+
+        Returns:
+            Symbols s [B, k], k = rho * 768 * ceil(H/16) * ceil(W/16), mean power 1 per image; and the codes: scale,
+            noise power, classes.
+        """
+        padded = pad_to_multiple(x, PATCH_PX).float()
+        noise_code = quantise_log2(noise_variance(snr_db.float())[:, None], *NOISE_LOG2, self.config.code_bits)
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            classes = self.tables.classify(padded)
+            chosen, power = _allocate(self.tables, self.config, classes, noise_code)
+            whitened = self.tables.analyse(padded) / self.tables.deviation(classes)
+        shift, gain = self.output(self._features(padded, snr_db)).float().chunk(2, dim=1)
+        z = power.sqrt() * ((gain.tanh() / 2).exp() * whitened + shift)
+        s, scale = normalise_power(z[chosen].reshape(len(x), -1))
+        scale_code = quantise_log2(scale, *SCALE_LOG2, self.config.code_bits)
+        codes = torch.cat([scale_code, noise_code, _pack(classes, self.config)], dim=1)
+        return s, Side(x.shape[-2], x.shape[-1], codes, self.config.code_bits)
+
+    def _features(self, padded: Tensor, snr_db: Tensor) -> Tensor:
+        blocks = F.pixel_unshuffle(4 * (padded - 0.5), _HALF_PX)
+        features: Tensor = self.body(self.head(blocks), snr_db)
+        return features
+
+
+class Receiver(nn.Module):
+    """Symbols to image."""
+
+    def __init__(self, config: Config) -> None:
+        """Build the tables and a network at 1/16, then 1/8 resolution."""
+        super().__init__()
+        self.config = config
+        self.tables = Tables(config.classes)
+        coarse, fine = config.receiver_channels
+        self.coarse_head = nn.Conv2d(2 * COEFFICIENTS, coarse, 1)
+        self.coarse_body = _Body(coarse, config.receiver_blocks[0])
+        self.grow = nn.ConvTranspose2d(coarse, fine, 2, stride=2)
+        self.fine_head = nn.Conv2d(_BLOCK, fine, 3, padding=1)
+        self.fine_body = _Body(fine, config.receiver_blocks[1])
+        self.output = nn.Conv2d(fine, COEFFICIENTS, 2, stride=2)
+        nn.init.zeros_(self.output.weight)
+        _zero_bias(self.output)
+
+    def forward(self, y: Tensor, side: Side, state: ChannelState, options: Options) -> Tensor:
+        """Decode a batch of images of one size.
+
+        Args:
+            y: [B, k] received symbols.
+            side: image size, scale, noise power and classes.
+            state: noise power per symbol.
+            options: nothing to choose.
+
+        Returns:
+            x_hat [B, 3, H, W]; cut to [0, 1] outside training.
+
+        Raises:
+            ValueError: k or the codes do not fit the image size.
+        """
+        check_received(y, side, self.config.layout(side.height_px, side.width_px))
+        with torch.autocast(y.device.type, enabled=False):
+            estimate, posterior, deviation = self._estimate(y.float(), side, state)
+            image = self.tables.synthesise(estimate * deviation)
+        snr_db = -10 * state.noise_power.float().clamp_min(_NOISE_POWER_FLOOR).log10()
+        features = self.coarse_body(self.coarse_head(torch.cat([estimate, posterior], dim=1)), snr_db)
+        blocks = F.pixel_unshuffle(4 * (image - 0.5), _HALF_PX)
+        features = self.fine_body(self.grow(features) + self.fine_head(blocks), snr_db)
+        correction = self.output(features).float() * posterior * deviation
+        with torch.autocast(y.device.type, enabled=False):
+            x_hat = crop(self.tables.synthesise(estimate * deviation + correction), side)
+        return x_hat if self.training else x_hat.clamp(0, 1)
+
+    def _estimate(self, y: Tensor, side: Side, state: ChannelState) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the LMMSE estimate of the whitened coefficients, its posterior deviation, and what whitened them."""
+        classes = _unpack(side, self.config)
+        chosen, power = _allocate(self.tables, self.config, classes, side.codes[:, 1:2])
+        scale = dequantise_log2(side.codes[:, :1], *SCALE_LOG2, self.config.code_bits)
+        received = torch.zeros_like(power)
+        received[chosen] = (y * scale).flatten()
+        noise = (scale.flatten().square() * state.noise_power)[:, None, None, None]
+        total = (power + noise).clamp_min(1e-12)
+        posterior = (1 - power / total).clamp_min(0).sqrt()
+        return power.sqrt() / total * received, posterior, self.tables.deviation(classes)
+
+
+class _Body(nn.Module):
+    """FiLM and a residual block, several times."""
+
+    def __init__(self, width: int, count: int) -> None:
+        super().__init__()
+        self.films = nn.ModuleList(FiLM(width) for _ in range(count))
+        self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(count))
+
+    def forward(self, z: Tensor, snr_db: Tensor) -> Tensor:
+        for film, block in zip(self.films, self.blocks, strict=True):
+            z = block(film(z, snr_db))
+        return z
+
+
+def _allocate(tables: Tables, config: Config, classes: Tensor, noise_code: Tensor) -> tuple[Tensor, Tensor]:
+    """Return which coefficients are sent and their powers, both [B, 768, h, w], from what both ends know."""
+    chosen = tables.select(classes, config.channel_uses(math.prod(classes.shape[1:])))
+    noise_power = dequantise_log2(noise_code.detach().float().flatten(), *NOISE_LOG2, config.code_bits)
+    return chosen, tables.power(classes, chosen, noise_power)
+
+
+def _pack(classes: Tensor, config: Config) -> Tensor:
+    """Return the classes [B, h, w] as codes [B, n], several patches in one."""
+    patches = classes.flatten(1)
+    patches = F.pad(patches, (0, -patches.shape[1] % config.classes_per_code))
+    digits = patches.unflatten(1, (-1, config.classes_per_code))
+    return (digits * _place_values(config, classes.device)).sum(dim=2).float()
+
+
+def _unpack(side: Side, config: Config) -> Tensor:
+    """Return the classes [B, h, w] that the codes tell."""
+    rows, columns = padded_size(side.height_px, side.width_px, PATCH_PX)
+    codes = side.codes[:, _FIRST_CODES:].round().long()
+    digits = codes[:, :, None] // _place_values(config, codes.device) % config.classes
+    return digits.flatten(1)[:, : rows * columns].unflatten(1, (rows, columns))
+
+
+def _place_values(config: Config, device: torch.device) -> Tensor:
+    return config.classes ** torch.arange(config.classes_per_code, device=device)
+
+
+def _zero_bias(layer: nn.Conv2d) -> None:
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+
+
+def initialise(transmitter: Transmitter, receiver: Receiver, images: list[Tensor]) -> None:
+    """Start as the classified linear code of these images, uint8 [3, H, W] each."""
+    transmitter.tables.fit(images)
+    receiver.tables.load_state_dict(transmitter.tables.state_dict())
