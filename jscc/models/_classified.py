@@ -75,7 +75,7 @@ class Tables(nn.Module):
         place = torch.arange(patches.shape[1], device=classes.device)
         key = rank.reshape(self.classes, -1)[patches] * patches.shape[1] + place[:, None]
         last = key.flatten(1).kthvalue(channel_uses, dim=1).values
-        return (key <= last[:, None, None]).transpose(1, 2).unflatten(2, classes.shape[1:])
+        return (key <= last[:, None, None]).transpose(1, 2).reshape(-1, COEFFICIENTS, *classes.shape[1:])
 
     def power(self, classes: Tensor, chosen: Tensor, noise_power: Tensor) -> Tensor:
         """Water-fill one unit of power per channel use over the chosen coefficients.
@@ -91,10 +91,10 @@ class Tables(nn.Module):
         patches = classes.flatten(1)
         member = nn.functional.one_hot(patches, self.classes).double()
         count = member.transpose(1, 2) @ chosen.flatten(2).transpose(1, 2).double()  # [B, classes, 768]
-        level = _water_fill(self.variance(), count, noise_power.double()[:, None, None])
-        table = level.float()
+        table = _water_fill(self.variance(), count, noise_power.double()[:, None, None]).float()
         power = table.gather(1, patches[:, :, None].expand(-1, -1, COEFFICIENTS)).transpose(1, 2)
-        return power.unflatten(2, classes.shape[1:]) * chosen
+        spread: Tensor = power.reshape(-1, COEFFICIENTS, *classes.shape[1:]) * chosen
+        return spread
 
     def deviation(self, classes: Tensor) -> Tensor:
         """Return the standard deviation float32 [B, 768, h, w] of every coefficient."""

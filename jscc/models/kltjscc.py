@@ -238,8 +238,9 @@ def _pack(classes: Tensor, config: Config) -> Tensor:
     """Return the classes [B, h, w] as codes [B, n], several patches in one."""
     patches = classes.flatten(1)
     patches = F.pad(patches, (0, -patches.shape[1] % config.classes_per_code))
-    digits = patches.unflatten(1, (-1, config.classes_per_code))
-    return (digits * _place_values(config, classes.device)).sum(dim=2).float()
+    digits = patches.reshape(len(patches), -1, config.classes_per_code)
+    codes: Tensor = (digits * _place_values(config, classes.device)).sum(dim=2).float()
+    return codes
 
 
 def _unpack(side: Side, config: Config) -> Tensor:
@@ -247,11 +248,12 @@ def _unpack(side: Side, config: Config) -> Tensor:
     rows, columns = padded_size(side.height_px, side.width_px, PATCH_PX)
     codes = side.codes[:, _FIRST_CODES:].round().long()
     digits = codes[:, :, None] // _place_values(config, codes.device) % config.classes
-    return digits.flatten(1)[:, : rows * columns].unflatten(1, (rows, columns))
+    return digits.flatten(1)[:, : rows * columns].reshape(-1, rows, columns)
 
 
 def _place_values(config: Config, device: torch.device) -> Tensor:
-    return config.classes ** torch.arange(config.classes_per_code, device=device)
+    places: Tensor = config.classes ** torch.arange(config.classes_per_code, device=device)
+    return places
 
 
 def _zero_bias(layer: nn.Conv2d) -> None:
