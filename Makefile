@@ -4,6 +4,7 @@ BIN := .venv/bin
 METHOD ?= deepjscc
 MINUTES ?= 60
 OUT ?= runs/kodak
+OUT_ALL ?= runs/kodak_all
 SWEEP_METHODS ?= deepjscc,softcast
 PROTOS := $(wildcard proto/jscc/wire/v1/*.proto)
 
@@ -14,10 +15,10 @@ export JSCC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help sweep test check fix up down train bench stubs lock
+.PHONY: help sweep sweep-all test check fix up down train bench bench-train stubs lock
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.installed: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with PYTHON=..."; exit 1; }
@@ -26,8 +27,11 @@ help: ## say what can be made
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-sweep: .venv/.installed ## Kodak through the link with the shipped weights: rows, summary and figures in $(OUT)
+sweep: .venv/.installed ## Kodak through the link with SWEEP_METHODS: rows, summary and figures in $(OUT), some minutes
 	$(BIN)/jscc-link sweep --dataset kodak --methods $(SWEEP_METHODS) --snr-db=-5,0,5,10,15,20 --draws 1 --out $(OUT)
+
+sweep-all: .venv/.installed ## everything: all methods, their studies, all references, into $(OUT_ALL); says first how long it takes
+	$(BIN)/jscc-link sweep --dataset kodak --methods all --snr-db=-5,0,5,10,15,20 --draws 1 --out $(OUT_ALL)
 
 test: .venv/.installed ## unit, contract and end-to-end tests
 	$(BIN)/pytest -q
@@ -59,6 +63,9 @@ train: .venv/.installed ## train METHOD for MINUTES; the same command goes on wh
 
 bench: .venv/.installed ## latency of every part of the way of one image
 	$(BIN)/jscc-link bench
+
+bench-train: .venv/.installed ## training of METHOD: crops per second beside a plain loop, and what brings them
+	$(BIN)/python -m trainer bench configs/$(METHOD).toml
 
 lock: ## pin what is installed
 	$(BIN)/pip freeze --all --exclude-editable --exclude pip | grep -v '^-e' | sed 's/+cpu$$//' > requirements.lock

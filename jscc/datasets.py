@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jscc.images import SUFFIXES
 
@@ -111,6 +111,19 @@ class Backbone:
     note: str | None = None
 
 
+class Bars(Protocol):
+    """Progress bars in bytes; rich.progress.Progress is one."""
+
+    def add_task(self, description: str, *, total: float | None) -> Any:
+        """Begin a task."""
+
+    def advance(self, task: Any, advance: float, /) -> None:
+        """Count further bytes."""
+
+    def remove_task(self, task: Any, /) -> None:
+        """End a task."""
+
+
 def names() -> tuple[str, ...]:
     """Return the names that open_dataset knows beside folders."""
     return ("kodak", "samples")
@@ -140,12 +153,12 @@ def open_dataset(name: str) -> Dataset:
 def lpips_backbone() -> Backbone:
     """Find AlexNet's weights, `alexnet_features.pth` or torchvision's file; without either download the latter."""
     downloaded = ALEXNET_URL.rpartition("/")[2]
-    for folder in _data_folders("lpips"):
+    for folder in data_folders("lpips"):
         for path in (folder / "alexnet_features.pth", folder / downloaded):
             if path.is_file():
                 return Backbone(path)
     try:
-        path = _writable_folder("lpips") / downloaded
+        path = writable_folder("lpips") / downloaded
         with _progress() as progress:
             download(ALEXNET_URL, path, _ALEXNET_SHA256, progress)
     except DownloadError as error:
@@ -153,7 +166,7 @@ def lpips_backbone() -> Backbone:
     return Backbone(path)
 
 
-def download(url: str, target: Path, sha256: str, progress: "Progress") -> None:
+def download(url: str, target: Path, sha256: str, progress: Bars) -> None:
     """Download one file. The target appears complete and checked, or not at all.
 
     Args:
@@ -177,7 +190,7 @@ def download(url: str, target: Path, sha256: str, progress: "Progress") -> None:
         part.unlink(missing_ok=True)
 
 
-def _receive(url: str, part: Path, progress: "Progress") -> str:
+def _receive(url: str, part: Path, progress: Bars) -> str:
     """Write the body of an answer to a file and return its SHA-256."""
     digest = hashlib.sha256()
     with closing(_connect(url)) as response, part.open("wb") as file:
@@ -227,14 +240,20 @@ def _progress() -> "Progress":
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _data_folders(kind: str) -> Iterator[Path]:
+def data_folders(kind: str) -> Iterator[Path]:
+    """Yield the folders that files of a kind are looked for in, best first; they need not exist."""
     if root := os.environ.get("JSCC_DATA"):
         yield Path(root) / kind
     yield Path.home() / ".cache" / "jscc-link" / kind
 
 
-def _writable_folder(kind: str) -> Path:
-    for folder in _data_folders(kind):
+def writable_folder(kind: str) -> Path:
+    """Return the first of data_folders that can be written, created if need be.
+
+    Raises:
+        DownloadError: there is none.
+    """
+    for folder in data_folders(kind):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:
@@ -245,7 +264,7 @@ def _writable_folder(kind: str) -> Path:
 
 
 def _open_kodak() -> Dataset:
-    folders = (folder for folder in _data_folders("kodak") if not _missing_kodak(folder))
+    folders = (folder for folder in data_folders("kodak") if not _missing_kodak(folder))
     folder = next(folders, None)
     if folder is None:
         try:
@@ -264,7 +283,7 @@ def _missing_kodak(folder: Path) -> list[str]:
 
 
 def _download_kodak() -> Path:
-    folder = _writable_folder("kodak")
+    folder = writable_folder("kodak")
     with _progress() as progress:
         for file in _missing_kodak(folder):
             download(KODAK_URL + file, folder / file, _KODAK_FILES[file], progress)

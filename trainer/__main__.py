@@ -1,4 +1,4 @@
-"""Command line: python -m trainer train | evaluate | export."""
+"""Command line: python -m trainer train | bench | evaluate | export."""
 
 import argparse
 import dataclasses
@@ -9,7 +9,7 @@ from pathlib import Path
 from jscc import checkpoints
 from jscc.datasets import open_dataset
 from jscc.models import UnknownMethodError
-from trainer import evaluate, export, runs, settings, train
+from trainer import bench, evaluate, export, parallel, runs, settings, train
 from trainer.optimisation import Budget
 from trainer.settings import Recipe
 
@@ -36,6 +36,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint, if there is one")
     command.add_argument("--out", type=Path, help="run folder (default: runs/<name of the recipe>)")
     command.add_argument("--data", action="append", default=[], help="folder of photos; may be given more than once")
+    command = commands.add_parser("bench", help="measure crops per second beside a plain loop, and what brings them")
+    command.set_defaults(command=_bench)
+    command.add_argument("configs", type=Path, nargs="*", help="recipes (default: configs/deepjscc.toml)")
+    command.add_argument("--seconds", type=float, default=100.0, help="time for the measurement of each recipe")
+    command.add_argument("--compile", action="store_true", help="measure torch.compile too; compiling takes minutes")
     command = commands.add_parser("evaluate", help="score a checkpoint on whole images")
     command.set_defaults(command=_evaluate)
     command.add_argument("--checkpoint", type=Path, required=True, help="checkpoints/<name> or a run folder")
@@ -63,14 +68,22 @@ def _train(choice: argparse.Namespace) -> None:
     )
     budget = Budget(*limits)
     folder = choice.out or Path("runs") / choice.config.stem
-    has_state = runs.open_folder(folder, choice.config, choice.resume)
-    train.start(recipe, folder, budget, has_state).go()
+    with parallel.team(recipe.run.device) as team:
+        resume = choice.resume or team.largest([parallel.restarts()])[0] > 0
+        with team.first():
+            has_state = runs.open_folder(folder, choice.config, resume)
+        train.start(recipe, folder, budget, has_state, team).go()
 
 
 def _with_folders(recipe: Recipe, folders: list[str]) -> Recipe:
     if not folders:
         return recipe
-    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, folders=tuple(folders)))
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, folders=tuple(folders), weights=()))
+
+
+def _bench(choice: argparse.Namespace) -> None:
+    for path in choice.configs or [Path("configs/deepjscc.toml")]:
+        bench.run(path, choice.seconds, choice.compile)
 
 
 def _evaluate(choice: argparse.Namespace) -> None:

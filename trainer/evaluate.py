@@ -1,12 +1,13 @@
 """Quality of a link on whole images, with the noise and the 8-bit rounding of the services."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from jscc import checkpoints, metrics, models
+from jscc.checkpoints import Card
 from jscc.datasets import Dataset
 from jscc.images import Pixels, read_image
 from jscc.signals import derive_seed, noise_generator
@@ -53,10 +54,15 @@ def transmit(link: Link, pixels: Pixels, image_id: str, snr_db: float, precision
     return received
 
 
-def mean_psnr_db(link: Link, images: Mapping[str, Pixels], snr_db: float, precision: str) -> float:
-    """Return the mean PSNR in dB over images by id; sets evaluation mode."""
+def receive(link: Link, images: Mapping[str, Pixels], snr_db: float, precision: str) -> list[Pixels]:
+    """Send images by id and return what is received; sets evaluation mode."""
     link.eval()
-    scores = [metrics.psnr_db(x, transmit(link, x, name, snr_db, precision)) for name, x in images.items()]
+    return [transmit(link, x, name, snr_db, precision) for name, x in images.items()]
+
+
+def mean_psnr_db(originals: Iterable[Pixels], received: Iterable[Pixels]) -> float:
+    """Return the mean PSNR in dB over pairs of images [H, W, 3] uint8."""
+    scores = [metrics.psnr_db(x, x_hat) for x, x_hat in zip(originals, received, strict=True)]
     return sum(scores) / len(scores)
 
 
@@ -106,10 +112,18 @@ def load_link(path: Path, device: torch.device) -> Link:
         link.load_state_dict(runs.load_state(path)["average"])
     else:
         card = checkpoints.read_card(card_path(path))
-        transmitter = checkpoints.load(path.parent, card, "transmitter")
+        sender = card if card.transmitter_digest == card.digest else _sender(path.parent, card)
+        transmitter = checkpoints.load(path.parent, sender, "transmitter")
         link = Link(models.load(card.method), transmitter, checkpoints.load(path.parent, card, "receiver"))
     link.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return link.to(device).eval()
+
+
+def _sender(folder: Path, card: Card) -> Card:
+    for other in checkpoints.cards(folder):
+        if other.digest == card.transmitter_digest:
+            return other
+    raise ValueError(f"{folder / card.name}: needs the transmitter of checkpoint {card.transmitter_digest}, not here")
 
 
 def card_path(path: Path) -> Path:

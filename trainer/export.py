@@ -4,11 +4,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from jscc import checkpoints
 from jscc.checkpoints import Card
 from trainer import runs, settings
 from trainer.journal import VALIDATION_FILE, read_rows
-from trainer.link import build, config_mapping
+from trainer.link import build, config_mapping, heard
 from trainer.settings import Recipe
 
 
@@ -29,9 +31,12 @@ def export(run: Path, folder: Path, name: str | None = None) -> Card:
     recipe, state = runs.load_recipe(run), runs.load_state(run)
     link = build(recipe.method, seed=0)
     link.load_state_dict(state["average"])
-    method = recipe.method.name
-    card = Card(name or method, method, "", "", config_mapping(recipe.method), training_record(run, recipe, state))
-    return checkpoints.save(folder, card, link.transmitter, link.receiver)
+    method, transmitter, heard_digest = recipe.method.name, link.transmitter, ""
+    if recipe.method.listens_to:  # the transmitter is shipped once, with the method that it is of
+        transmitter, heard_digest = nn.Module(), heard(recipe.method).digest
+    record = training_record(run, recipe, state)
+    card = Card(name or method, method, "", heard_digest, config_mapping(recipe.method), record)
+    return checkpoints.save(folder, card, transmitter, link.receiver)
 
 
 def export_closed_form(recipe_file: Path, folder: Path, name: str | None = None) -> Card:

@@ -1,4 +1,4 @@
-"""What a run writes while it runs: CSV, TensorBoard, a progress bar."""
+"""What a run writes while it runs: CSV, TensorBoard, pictures, a progress bar."""
 
 import csv
 import os
@@ -9,8 +9,11 @@ from typing import Any, Never
 
 from tqdm import tqdm
 
+from jscc.images import Pixels, write_image
+
 LOG_FILE = "log.csv"
 VALIDATION_FILE = "validation.csv"
+SAMPLES_FOLDER = "samples"
 LOG_COLUMNS = ("step", "elapsed_s", "crops", "learning_rate", "loss", "psnr_db", "gradient_norm", "crops_per_s")
 
 _TERMINAL_INTERVAL_S = 0.5
@@ -20,7 +23,14 @@ _FILE_INTERVAL_S = 10.0
 class Journal:
     """Writes rows and scalars; a context manager that closes what it opened."""
 
-    def __init__(self, folder: Path, last_step: int, snrs_db: tuple[float, ...], tensorboard: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        last_step: int,
+        snrs_db: tuple[float, ...],
+        tensorboard: bool,
+        loss_terms: tuple[str, ...] = (),
+    ) -> None:
         """Open the logs of a run.
 
         Args:
@@ -28,10 +38,16 @@ class Journal:
             last_step: later rows are dropped: they come from steps after the checkpoint that the run goes on from.
             snrs_db: the columns of validation.csv.
             tensorboard: write event files too.
+            loss_terms: further columns of log.csv.
         """
         self._log = folder / LOG_FILE
         self._validation = folder / VALIDATION_FILE
-        _start(self._log, list(LOG_COLUMNS), last_step)
+        self._samples = folder / SAMPLES_FOLDER
+        self._log_columns = (*LOG_COLUMNS, *loss_terms)
+        _start(self._log, list(self._log_columns), last_step)
+        for file in self._samples.glob("step_*.png"):
+            if int(file.stem.removeprefix("step_")) > last_step:
+                file.unlink()
         columns = ["step", "elapsed_s", "mean_psnr_db", *(snr_column(snr_db) for snr_db in snrs_db)]
         _start(self._validation, columns, last_step)
         self._writer = _summary_writer(folder / "tensorboard", last_step) if tensorboard else None
@@ -64,8 +80,8 @@ class Journal:
         self._bar.update(100 * min(position, 1.0) - self._bar.n)
 
     def log(self, row: dict[str, float]) -> None:
-        """Write one row of log.csv, keys as in LOG_COLUMNS."""
-        _append(self._log, row)
+        """Write one row of log.csv, keys as in LOG_COLUMNS and the loss's terms."""
+        _append(self._log, {column: row[column] for column in self._log_columns})
         text = f"step {row['step']:.0f} loss {row['loss']:.3f} {row['crops_per_s']:.1f} crops/s"
         self._bar.set_postfix_str(text, refresh=False)
         self._scalars("train", row)
@@ -75,6 +91,13 @@ class Journal:
         _append(self._validation, row)
         self._scalars("validation", row)
         self.say("validation: " + "  ".join(f"{key} {value:.2f}" for key, value in row.items() if "psnr" in key))
+
+    def samples(self, step: int, picture: Pixels) -> None:
+        """Write a picture [H, W, 3] of what is received after some steps."""
+        self._samples.mkdir(exist_ok=True)
+        write_image(self._samples / f"step_{step:08}.png", picture)
+        if self._writer is not None:
+            self._writer.add_image("validation/samples", picture, step, dataformats="HWC")
 
     def say(self, text: str) -> None:
         """Print a line without breaking the bar."""
@@ -86,6 +109,35 @@ class Journal:
         for key, value in row.items():
             if key != "step":
                 self._writer.add_scalar(f"{group}/{key}", value, int(row["step"]))
+
+
+class Silence:
+    """A journal that writes nothing: that of all processes of a team but the first."""
+
+    def __enter__(self) -> "Silence":
+        """Return itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Do nothing."""
+
+    def begin(self, position: float) -> None:
+        """Do nothing."""
+
+    def progress(self, position: float) -> None:
+        """Do nothing."""
+
+    def log(self, row: dict[str, float]) -> None:
+        """Do nothing."""
+
+    def validation(self, row: dict[str, float]) -> None:
+        """Do nothing."""
+
+    def samples(self, step: int, picture: Pixels) -> None:
+        """Do nothing."""
+
+    def say(self, text: str) -> None:
+        """Do nothing."""
 
 
 def interval_s() -> float:

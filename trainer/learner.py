@@ -12,8 +12,10 @@ from torch import Tensor
 from jscc.signals import derive_seed
 from trainer.data import Crops, Photos
 from trainer.link import Link
-from trainer.losses import balance, mse_per_image, psnr_db
+from trainer.losses import Loss, Reference, mse_per_image, psnr_db
+from trainer.objective import wrap
 from trainer.optimisation import adamw, ema_decay, set_rate, update_average
+from trainer.parallel import Team
 from trainer.settings import Recipe
 
 
@@ -39,7 +41,17 @@ class Progress:
 class Learner:
     """Link, averaged weights, optimiser and random generators of a run, all on one device."""
 
-    def __init__(self, recipe: Recipe, link: Link, photos: Photos, device: torch.device) -> None:
+    memory_format = torch.channels_last
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        link: Link,
+        photos: Photos,
+        device: torch.device,
+        team: Team | None = None,
+        reference: Reference | None = None,
+    ) -> None:
         """Start at step 0.
 
         Args:
@@ -47,48 +59,73 @@ class Learner:
             link: initialised; moved to the device.
             photos: training photos; moved to the device.
             device: where to train.
+            team: processes that share every batch; this one alone when None.
+            reference: of the loss "snr_balanced_mse", unless the recipe has its table.
+
+        Raises:
+            ValueError: the loss needs what is missing, or the batch cannot be shared out evenly.
         """
         self.recipe = recipe
         self.progress = Progress()
+        self.team = team or Team()
         self.photos = photos.to(device)
         self.link = link.to(device)
-        self.link.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = copy.deepcopy(self.link).requires_grad_(False).eval()
-        self.optimiser = adamw(self.link, recipe.optimiser)
+        self.link.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self._crop_draws, self._noise_draws = (
             torch.Generator(device).manual_seed(derive_seed(recipe.run.seed, use, 0.0, 0)) for use in ("crops", "noise")
         )
         data = recipe.data
         self._crops = Crops(data.crop_px, data.batch_size, data.flips, data.rotations)
-        self._sums = torch.zeros(3, device=device)
+        self._rows = self.team.rows(data.batch_size)
+        self._loss = Loss(recipe.loss, device, reference)
+        self._objective = wrap(self.link, self.team, recipe)
+        self.average = copy.deepcopy(self.link).requires_grad_(False).eval()  # after the team has agreed on weights
+        if recipe.run.compile:
+            link.transmitter.compile()
+            link.receiver.compile()
+        self.optimiser = adamw(self.link, recipe.optimiser)
+        self._columns = ("loss", "psnr_db", "gradient_norm", *self._loss.terms)
+        self._sums = torch.zeros(len(self._columns), device=device)
         self._summed = 0
 
-    def step(self, rate: float) -> None:
-        """Do one step at a learning rate, without waiting for the device."""
+    @property
+    def loss_terms(self) -> tuple[str, ...]:
+        """Columns that the loss adds to the log."""
+        return self._loss.terms
+
+    def step(self, rate: float, snrs_db: tuple[float, float]) -> None:
+        """Do one step, without waiting for the device.
+
+        Args:
+            rate: learning rate.
+            snrs_db: lowest and highest SNR.
+        """
         self.link.train()
         set_rate(self.optimiser, rate)
-        x = self._crops.draw(self.photos, self._crop_draws).contiguous(memory_format=torch.channels_last)
-        precision = self.recipe.run.precision
-        loss, x_hat = self.link.objective(x, self.draw_snrs_db(), self._noise_draws, self.criterion, precision)
+        x = self.draw_crops()
+        snr_db = self.draw_snrs_db(*snrs_db)
+        criterion = self._loss.of(snr_db)
+        loss, x_hat = self._objective(x, snr_db, self._noise_draws, criterion)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.link.parameters(), self.recipe.optimiser.clip_norm)
         self.optimiser.step()
         update_average(self.average, self.link, ema_decay(self.progress.step, self.recipe.optimiser.ema_decay))
         self.progress.step += 1
-        self._sums += torch.stack([loss.detach(), psnr_db(mse_per_image(x_hat.detach(), x)).mean(), norm.detach()])
+        values = [loss.detach(), psnr_db(mse_per_image(x_hat.detach(), x)).mean(), norm.detach()]
+        self._sums += torch.stack(values + criterion.terms)
         self._summed += 1
 
-    def criterion(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """Return the recipe's loss of a batch."""
-        return balance(mse_per_image(x_hat, x), self.recipe.loss.kind, self.recipe.loss.epsilon)
+    def draw_crops(self) -> Tensor:
+        """Draw this process's crops of a batch, float32 [B, 3, crop_px, crop_px] in [0, 1]."""
+        x = self._crops.draw(self.photos, self._crop_draws, self._rows)
+        return x.contiguous(memory_format=self.memory_format)
 
-    def draw_snrs_db(self) -> Tensor:
-        """Draw an SNR in dB for each sample of a batch, [B]."""
-        low, high = self.recipe.channel.snr_low_db, self.recipe.channel.snr_high_db
+    def draw_snrs_db(self, low_db: float, high_db: float) -> Tensor:
+        """Draw an SNR in dB for each of this process's samples of a batch, [B]."""
         device = self._noise_draws.device
         draws = torch.rand(self.recipe.data.batch_size, generator=self._noise_draws, device=device)
-        return low + (high - low) * draws
+        return low_db + (high_db - low_db) * draws[self._rows]
 
     def check(self) -> None:
         """Wait for the device and check that the steps since the last means were finite.
@@ -97,19 +134,24 @@ class Learner:
             FloatingPointError: one was not, so the weights are lost.
         """
         if not bool(self._sums.isfinite().all()):
-            loss, _, norm = self._sums.tolist()
+            loss, _, norm = self._sums[:3].tolist()
             raise FloatingPointError(
                 f"training diverged before step {self.progress.step} (sum of losses {loss}, of gradient norms {norm}): "
                 "lower optimiser.learning_rate or an lr_scale; the last checkpoint is from before"
             )
 
     def take_means(self) -> dict[str, float]:
-        """Return the mean loss, PSNR and gradient norm since the last call; waits for the device."""
+        """Return the mean loss, PSNR and gradient norm since the last call; waits for the device and the team."""
         self.check()
-        loss, psnr, norm = (self._sums / max(1, self._summed)).tolist()
+        means = self.team.mean((self._sums / max(1, self._summed)).tolist())
         self._sums.zero_()
         self._summed = 0
-        return {"loss": loss, "psnr_db": psnr, "gradient_norm": norm}
+        return dict(zip(self._columns, means, strict=True))
+
+    def share_sums(self) -> None:
+        """Replace the sums of this process by the team's mean, so that state() holds what all of it did."""
+        if self.team.size > 1:
+            self._sums.copy_(torch.tensor(self.team.mean(self._sums.tolist())))
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""

@@ -3,16 +3,17 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from jscc import config, models
+from jscc import checkpoints, config, models
 from jscc.channels import Awgn
+from jscc.checkpoints import Card
 from jscc.signals import ChannelState, Side
 from trainer.settings import MethodSettings
-
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
@@ -61,11 +62,12 @@ class Link(nn.Module):
         """
         received = self._send(x, snr_db, generator, precision)
         with networks_in(precision, x.device):
-            if hasattr(self.receiver, "objective"):
-                loss, x_hat = self.receiver.objective(x, received, criterion, generator)
-            else:
+            own: Any = getattr(self.receiver, "objective", None)
+            if own is None:
                 x_hat = self.receiver(*received, self.method.options_type())
                 loss = criterion(x_hat, x)
+            else:
+                loss, x_hat = own(x, received, criterion, generator)
         return loss, x_hat.float()
 
     def _send(
@@ -96,15 +98,41 @@ def method_config(settings: MethodSettings, where: str) -> Any:
 
 
 def build(settings: MethodSettings, seed: int, where: str = "recipe") -> Link:
-    """Build a link with fresh weights on the CPU.
+    """Build a link with fresh weights on the CPU; a method that is only another receiver gets its frozen transmitter.
 
     Raises:
-        ValueError: the method's Config refuses a key or a value.
+        ValueError: the method's Config refuses a key or a value, or listens_to is missing or of another method.
+        CheckpointError: the checkpoint that it listens to is missing or damaged.
     """
     method, choice = models.load(settings.name), method_config(settings, where)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Link(method, method.transmitter_type(choice), method.receiver_type(choice))
+        receiver = method.receiver_type(choice)
+        if method.transmitter_method == method.name:
+            return Link(method, method.transmitter_type(choice), receiver)
+    card = heard(settings, where)
+    folder = Path(settings.listens_to).parent
+    transmitter = checkpoints.load(folder, card, "transmitter").requires_grad_(False)
+    listen_to: Any = receiver.listen_to
+    listen_to(checkpoints.load(folder, card, "receiver"))
+    return Link(method, transmitter, receiver)
+
+
+def heard(settings: MethodSettings, where: str = "recipe") -> Card:
+    """Return the card of the checkpoint whose transmitter a method that is only another receiver listens to.
+
+    Raises:
+        ValueError: listens_to is missing or of another method.
+        CheckpointError: there is no such checkpoint.
+    """
+    wanted = models.load(settings.name).transmitter_method
+    if not settings.listens_to:
+        raise ValueError(f"{where}: method: listens_to: '{settings.name}' needs a checkpoint of '{wanted}'")
+    path = Path(settings.listens_to)
+    card = checkpoints.read_card(path.parent / f"{path.name}.json")
+    if card.method != wanted:
+        raise ValueError(f"{where}: method: listens_to: {path} is of '{card.method}', not of '{wanted}'")
+    return card
 
 
 def config_mapping(settings: MethodSettings) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def open_folder(folder: Path, config_file: Path, resume: bool) -> bool:
 
 def _lasting(recipe: Recipe) -> tuple[object, ...]:
     """Return what may not change within a run: all but [run]."""
-    return recipe.method, recipe.data, recipe.channel, recipe.loss, recipe.optimiser
+    return recipe.method, recipe.data, recipe.channel, recipe.curriculum, recipe.loss, recipe.optimiser
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
@@ -81,11 +81,11 @@ def load_recipe(folder: Path) -> Recipe:
     return settings.load(folder / RECIPE_FILE)
 
 
-def write_environment(folder: Path, device: torch.device) -> None:
+def write_environment(folder: Path, device: torch.device, processes: int) -> None:
     """Append what the run runs on: one record for each start or resume."""
     path = folder / ENVIRONMENT_FILE
-    records = read_environment(folder)
-    path.write_text(json.dumps([*records, _environment(device)], indent=2) + "\n", encoding="utf-8")
+    records = [*read_environment(folder), _environment(device) | {"processes": processes}]
+    path.write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
 
 
 def read_environment(folder: Path) -> list[dict[str, Any]]:
@@ -127,8 +127,14 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device of a name; "auto" is CUDA when there is a GPU, else the CPU."""
+def choose_device(name: str, index: int | None = None) -> torch.device:
+    """Return the device of a name; "auto" is CUDA when there is a GPU, else the CPU.
+
+    Args:
+        name: "auto", "cpu", "cuda" or such as "cuda:1".
+        index: number of the GPU, unless the name says it.
+    """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    return torch.device("cuda", index) if device == torch.device("cuda") and index is not None else device

@@ -1,5 +1,6 @@
 """Recipes: the typed form of a file `configs/<method>.toml`."""
 
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 from jscc import config
 
 PRECISIONS = ("float32", "bfloat16")
-LOSSES = ("log_mse", "mse")
+LOSSES = ("log_mse", "mse", "snr_balanced_mse")
+SNR_LIMITS_DB = (-30.0, 60.0)
 
 
 def _require(fits: bool, message: str) -> None:
@@ -22,10 +24,13 @@ class MethodSettings:
     Attributes:
         name: one of jscc.models.names().
         config: the method's own Config.
+        listens_to: for a method that is only another receiver: checkpoint `<folder>/<name>` of the method whose
+            transmitter it listens to. That transmitter stays as it is.
     """
 
     name: str
     config: dict[str, Any] = field(default_factory=dict)
+    listens_to: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class DataSettings:
     """Photos and crops.
 
     Attributes:
-        folders: folders with photos; none means $JSCC_DATA/train.
+        folders: folders with photos, or "div2k", which is downloaded; none means $JSCC_DATA/train.
+        weights: share of the crops of each folder, in any unit; none means that every photo is equally likely.
         crop_px: side of the square training crops.
         batch_size: crops per step.
         flips: mirror half of the crops left to right.
@@ -45,6 +51,7 @@ class DataSettings:
     """
 
     folders: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
     crop_px: int = 128
     batch_size: int = 16
     flips: bool = True
@@ -60,6 +67,9 @@ class DataSettings:
         for name in ("crop_px", "batch_size", "validation_photos", "validation_crop_px"):
             _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
         _require(self.validation_every >= 2, f"validation_every must be at least 2, got {self.validation_every}")
+        _require(all(weight > 0 for weight in self.weights), f"weights must be positive, got {self.weights}")
+        fitting = not self.weights or len(self.weights) == len(self.folders)
+        _require(fitting, f"weights must be {len(self.folders)}, one for each folder, got {len(self.weights)}")
 
 
 @dataclass(frozen=True)
@@ -76,26 +86,76 @@ class ChannelSettings:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        ordered = -30.0 <= self.snr_low_db <= self.snr_high_db <= 60.0
-        _require(ordered, f"snr_low_db..snr_high_db must lie in -30..60, got {self.snr_low_db}..{self.snr_high_db}")
+        _require_snrs(self.snr_low_db, self.snr_high_db)
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """One stage of a curriculum: other SNRs than those of [channel] for a part of the budget.
+
+    Attributes:
+        until_fraction: share of the budget at which the stage ends, in (0, 1).
+        snr_low_db: lowest SNR in dB.
+        snr_high_db: highest SNR in dB; equal to the lowest for a fixed SNR.
+    """
+
+    until_fraction: float
+    snr_low_db: float
+    snr_high_db: float
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        _require(0 < self.until_fraction < 1, f"until_fraction must be in (0, 1), got {self.until_fraction}")
+        _require_snrs(self.snr_low_db, self.snr_high_db)
+
+
+def _require_snrs(low_db: float, high_db: float) -> None:
+    least_db, most_db = SNR_LIMITS_DB
+    ordered = least_db <= low_db <= high_db <= most_db
+    _require(ordered, f"snr_low_db..snr_high_db must lie in {least_db:g}..{most_db:g}, got {low_db}..{high_db}")
 
 
 @dataclass(frozen=True)
 class LossSettings:
-    """What is minimised.
+    """What is minimised: pixel_weight * kind + ms_ssim_weight * (1 - MS-SSIM) + lpips_weight * LPIPS.
 
     Attributes:
-        kind: "log_mse", the mean over samples of log(MSE + epsilon), which weighs every SNR alike; or "mse".
+        kind: "log_mse", the mean over samples of log(MSE + epsilon), which weighs every SNR alike; "mse"; or
+            "snr_balanced_mse", the mean of MSE / MSE_ref(SNR).
         epsilon: floor inside the logarithm, in squared units of the [0, 1] image.
+        pixel_weight: weight of the kind.
+        ms_ssim_weight: weight of 1 - MS-SSIM; 0 leaves it out.
+        lpips_weight: weight of LPIPS (AlexNet, v0.1); 0 leaves it out.
+        reference_snr_db: rising SNRs of the table MSE_ref; none takes the error of the linear code of equal rho.
+        reference_mse: MSE_ref at these SNRs, in squared units of the [0, 1] image.
     """
 
     kind: str = "log_mse"
     epsilon: float = 1e-6
+    pixel_weight: float = 1.0
+    ms_ssim_weight: float = 0.0
+    lpips_weight: float = 0.0
+    reference_snr_db: tuple[float, ...] = ()
+    reference_mse: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         _require(self.kind in LOSSES, f"kind must be one of {', '.join(LOSSES)}, got '{self.kind}'")
         _require(self.epsilon > 0, f"epsilon must be positive, got {self.epsilon}")
+        weights = {name: getattr(self, name) for name in ("pixel_weight", "ms_ssim_weight", "lpips_weight")}
+        for name, weight in weights.items():
+            _require(weight >= 0, f"{name} must not be negative, got {weight}")
+        _require(sum(weights.values()) > 0, f"one of {', '.join(weights)} must be above 0")
+        self._check_reference()
+
+    def _check_reference(self) -> None:
+        snrs_db, errors = self.reference_snr_db, self.reference_mse
+        _require(not snrs_db or self.kind == "snr_balanced_mse", "reference_snr_db is for kind 'snr_balanced_mse' only")
+        same = len(snrs_db) == len(errors)
+        _require(same, f"reference_mse must have {len(snrs_db)} values, as reference_snr_db, got {len(errors)}")
+        rising = all(low < high for low, high in itertools.pairwise(snrs_db))
+        _require(rising, f"reference_snr_db must rise, got {snrs_db}")
+        _require(all(error > 0 for error in errors), f"reference_mse must be positive, got {errors}")
 
 
 @dataclass(frozen=True)
@@ -144,6 +204,7 @@ class RunSettings:
         seed: seed of weights, crops, SNRs and noise.
         device: "auto", "cpu" or "cuda".
         precision: of the networks; channel, power, loss and metrics are float32 in any case.
+        compile: compile the two halves with torch.compile; needs a C++ compiler, or Triton on a GPU.
         log_steps: steps between two rows of log.csv.
         checkpoint_minutes: minutes between two checkpoints.
         validate_minutes: minutes between two validations.
@@ -155,6 +216,7 @@ class RunSettings:
     seed: int = 0
     device: str = "auto"
     precision: str = "bfloat16"
+    compile: bool = False
     log_steps: int = 20
     checkpoint_minutes: float = 3.0
     validate_minutes: float = 10.0
@@ -174,9 +236,22 @@ class Recipe:
     method: MethodSettings
     data: DataSettings = field(default_factory=DataSettings)
     channel: ChannelSettings = field(default_factory=ChannelSettings)
+    curriculum: tuple[StageSettings, ...] = ()
     loss: LossSettings = field(default_factory=LossSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     run: RunSettings = field(default_factory=RunSettings)
+
+    def __post_init__(self) -> None:
+        """Check what concerns several values."""
+        ends = [stage.until_fraction for stage in self.curriculum]
+        _require(ends == sorted(set(ends)), f"curriculum: until_fraction must rise from stage to stage, got {ends}")
+
+    def snrs_db(self, position: float) -> tuple[float, float]:
+        """Return the lowest and the highest SNR at a position in the budget, 0..1."""
+        for stage in self.curriculum:
+            if position < stage.until_fraction:
+                return stage.snr_low_db, stage.snr_high_db
+        return self.channel.snr_low_db, self.channel.snr_high_db
 
 
 def load(path: Path) -> Recipe:

@@ -8,17 +8,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import torch
+
 from jscc.images import Pixels
-from trainer import data, runs
+from jscc.signals import bandwidth_ratio
+from trainer import data, perceptual, runs, samples, sources
 from trainer.data import Photos
-from trainer.evaluate import SNRS_DB, mean_psnr_db
-from trainer.journal import Journal, snr_column
+from trainer.evaluate import SNRS_DB, mean_psnr_db, receive
+from trainer.journal import Journal, Silence, snr_column
 from trainer.learner import Learner
-from trainer.link import build
+from trainer.link import build, method_config
+from trainer.losses import Reference, linear_reference
 from trainer.optimisation import Budget, rate_factor
+from trainer.parallel import Team
 from trainer.settings import DataSettings, Recipe
 
 CACHE_FOLDER = Path("runs/cache")
+REFERENCE_PHOTOS = 300
 
 
 class Run:
@@ -38,6 +44,7 @@ class Run:
         self.budget = budget
         self.validation = validation
         self.stopped = False
+        self._has_signal = self._save_is_due = False
         self._clock_s = self._saved_s = self._logged_s = 0.0
         self._logged_step = 0
 
@@ -47,33 +54,43 @@ class Run:
         Returns:
             Whether the budget is used.
         """
-        run, progress = self.learner.recipe.run, self.learner.progress
-        with Journal(self.folder, progress.step, SNRS_DB, run.tensorboard) as journal, self._signals():
+        progress = self.learner.progress
+        with self._journal() as journal, self._signals():
             if progress.step == 0:
                 self._validate(journal)
             journal.begin(self._position())
             self._clock_s = self._saved_s = self._logged_s = time.monotonic()
             self._logged_step = progress.step
+            self._agree()
             while not self.stopped and self._position() < 1:
                 self._step(journal)
             if not self.stopped:
                 self._validate(journal)
+                self._agree()
             self._save()
             state = "stopped; --resume goes on" if self.stopped else "done"
             journal.say(f"{self.folder}: {state} at step {progress.step}, {progress.elapsed_s / 60:.1f} minutes")
         return not self.stopped
 
-    def _step(self, journal: Journal) -> None:
-        recipe, progress = self.learner.recipe, self.learner.progress
-        rate = recipe.optimiser.learning_rate * rate_factor(self._position(), recipe.optimiser.warmup_fraction)
-        self.learner.step(rate)
+    def _journal(self) -> Journal | Silence:
+        learner = self.learner
+        if not learner.team.leads:
+            return Silence()
+        return Journal(self.folder, learner.progress.step, SNRS_DB, learner.recipe.run.tensorboard, learner.loss_terms)
+
+    def _step(self, journal: Journal | Silence) -> None:
+        recipe, progress, position = self.learner.recipe, self.learner.progress, self._position()
+        rate = recipe.optimiser.learning_rate * rate_factor(position, recipe.optimiser.warmup_fraction)
+        self.learner.step(rate, recipe.snrs_db(position))
         self._tick()
+        self._agree()
         if progress.step % recipe.run.log_steps == 0:
             self._log(journal, rate)
         if progress.elapsed_s - progress.validated_s >= 60 * recipe.run.validate_minutes:
             self._validate(journal)
             self._tick()
-        if self._clock_s - self._saved_s >= 60 * recipe.run.checkpoint_minutes:
+            self._agree()
+        if self._save_is_due:
             self._save()
         journal.progress(self._position())
 
@@ -85,7 +102,15 @@ class Run:
         self.learner.progress.elapsed_s += now_s - self._clock_s
         self._clock_s = now_s
 
-    def _log(self, journal: Journal, rate: float) -> None:
+    def _agree(self) -> None:
+        """Let the first process's clock, and a signal to any process, count for the whole team."""
+        progress, team = self.learner.progress, self.learner.team
+        due = self._clock_s - self._saved_s >= 60 * self.learner.recipe.run.checkpoint_minutes
+        told = [progress.elapsed_s, float(due)] if team.leads else [0.0, 0.0]
+        progress.elapsed_s, is_due, stopped = team.largest([*told, float(self._has_signal)])
+        self._save_is_due, self.stopped = is_due > 0, stopped > 0
+
+    def _log(self, journal: Journal | Silence, rate: float) -> None:
         means, progress = self.learner.take_means(), self.learner.progress
         batch_size, now_s = self.learner.recipe.data.batch_size, time.monotonic()
         crops = batch_size * (progress.step - self._logged_step)
@@ -101,16 +126,26 @@ class Run:
         )
         self._logged_s, self._logged_step = now_s, progress.step
 
-    def _validate(self, journal: Journal) -> None:
+    def _validate(self, journal: Journal | Silence) -> None:
+        """Score the averaged weights; the other processes of a team go on and wait where they next agree."""
         self.learner.check()
         progress, precision = self.learner.progress, self.learner.recipe.run.precision
         scores: dict[str, float] = {}
-        for snr_db in SNRS_DB:
-            if self.stopped:  # who sends SIGTERM does not wait for long; the resumed run does it again
+        shown: dict[float, list[Pixels]] = {}
+        for snr_db in SNRS_DB if self.learner.team.leads else ():
+            if self._has_signal:  # who sends SIGTERM does not wait for long; the resumed run does it again
                 return
-            scores[snr_column(snr_db)] = mean_psnr_db(self.learner.average, self.validation, snr_db, precision)
-        mean = sum(scores.values()) / len(scores)
+            received = receive(self.learner.average, self.validation, snr_db, precision)
+            scores[snr_column(snr_db)] = mean_psnr_db(self.validation.values(), received)
+            if snr_db in samples.SNRS_DB:
+                shown[snr_db] = received[: samples.PHOTOS]
         progress.validated_s = progress.elapsed_s
+        if scores:
+            self._write_validation(journal, scores)
+            journal.samples(progress.step, samples.grid(list(self.validation.values())[: samples.PHOTOS], shown))
+
+    def _write_validation(self, journal: Journal | Silence, scores: dict[str, float]) -> None:
+        progress, mean = self.learner.progress, sum(scores.values()) / len(scores)
         if mean > progress.best_psnr_db:
             progress.best_psnr_db, progress.best_step = mean, progress.step
         elapsed_s = round(progress.elapsed_s, 3)
@@ -118,7 +153,9 @@ class Run:
 
     def _save(self) -> None:
         self.learner.check()
-        runs.save_state(self.folder, self.learner.state())
+        self.learner.share_sums()
+        if self.learner.team.leads:
+            runs.save_state(self.folder, self.learner.state())
         self._saved_s = time.monotonic()
 
     @contextmanager
@@ -126,7 +163,7 @@ class Run:
         """Let SIGTERM and SIGINT end the loop after the step under way."""
 
         def stop(number: int, frame: FrameType | None) -> None:
-            self.stopped = True
+            self._has_signal = True
 
         former = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
@@ -143,42 +180,63 @@ def load_photos(settings: DataSettings) -> tuple[Photos, Photos]:
         ValueError: there are none, or they are smaller than a crop.
     """
     cache = Path(os.environ.get("JSCC_CACHE") or CACHE_FOLDER)
-    photos = data.load(data.find(settings.folders), cache)
-    training, validation = data.split(photos.names, settings.validation_every)
+    found = sources.find(settings.folders)
+    photos = sources.load(found, cache)
+    training, validation = sources.split(photos.names, settings.validation_every)
     if not training:
         raise ValueError(
             f"data: {len(photos)} photo(s) are too few: one in {settings.validation_every} is for validation"
         )
     data.require_side(photos, settings.crop_px)
-    return photos.subset(training), photos.subset(validation)
+    chosen = photos.subset(training)
+    if settings.weights:
+        folders = list(found.values())
+        chosen = chosen.weighted(sources.shares([folders[index] for index in training], settings.weights))
+    return chosen, photos.subset(validation)
 
 
 def validation_images(photos: Photos, settings: DataSettings) -> dict[str, Pixels]:
     """Return centre crops of some validation photos by id."""
-    chosen = data.spread(len(photos), settings.validation_photos)
+    chosen = sources.spread(len(photos), settings.validation_photos)
     return {
         f"validation/{photos.names[index]}": data.centre_crop(photos.image(index), settings.validation_crop_px)
         for index in chosen
     }
 
 
-def start(recipe: Recipe, folder: Path, budget: Budget, has_state: bool) -> Run:
+def start(recipe: Recipe, folder: Path, budget: Budget, has_state: bool, team: Team | None = None) -> Run:
     """Prepare a run: photos, the method's own initialisation at step 0, or the checkpoint.
 
     Raises:
-        ValueError: photos, method or checkpoint do not fit the recipe.
+        ValueError: photos, method, loss or checkpoint do not fit the recipe.
     """
-    device = runs.choose_device(recipe.run.device)
-    training, validation = load_photos(recipe.data)
+    team = team or Team()
+    device = runs.choose_device(recipe.run.device, team.local_rank if team.size > 1 else None)
+    perceptual.require_side(recipe.loss, recipe.data.crop_px)
+    with team.first():
+        training, validation = load_photos(recipe.data)
     link = build(recipe.method, recipe.run.seed, str(folder / runs.RECIPE_FILE))
     if not has_state and link.method.initialise is not None and recipe.data.initialise_photos:
-        chosen = data.spread(len(training), recipe.data.initialise_photos)
-        link.method.initialise(link.transmitter, link.receiver, [training.image(index) for index in chosen])
-    learner = Learner(recipe, link, training, device)
+        link.method.initialise(link.transmitter, link.receiver, _some(training, recipe.data.initialise_photos))
+    learner = Learner(recipe, link, training, device, team, _reference(recipe, training))
     if has_state:
         _restore(learner, folder)
-    runs.write_environment(folder, device)
+    if team.leads:
+        runs.write_environment(folder, device, team.size)
     return Run(learner, folder, budget, validation_images(validation, recipe.data))
+
+
+def _some(photos: Photos, wanted: int) -> list[torch.Tensor]:
+    return [photos.image(index) for index in sources.spread(len(photos), wanted)]
+
+
+def _reference(recipe: Recipe, photos: Photos) -> Reference | None:
+    """Return the error of the linear code, for the loss that needs it and has no table of its own."""
+    if recipe.loss.kind != "snr_balanced_mse" or recipe.loss.reference_snr_db:
+        return None
+    side_px = recipe.data.crop_px
+    layout = method_config(recipe.method, "recipe").layout(side_px, side_px)
+    return linear_reference(_some(photos, REFERENCE_PHOTOS), bandwidth_ratio(layout.channel_uses, side_px, side_px))
 
 
 def _restore(learner: Learner, folder: Path) -> None:

@@ -5,10 +5,28 @@ A method's module defines `Config`, `Options`, `Transmitter` and `Receiver`; see
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
+
+
+@dataclass(frozen=True)
+class Study:
+    """Transmissions that show what a method's options do, beside those with the defaults.
+
+    A method's Config may define `studies() -> tuple[Study, ...]`; a full sweep sends them.
+
+    Attributes:
+        options: the options that are not left at their defaults, by name; empty to send the defaults at other SNRs.
+        snr_db: SNRs in dB, -30..60 each, at most 100.
+        images: how many images of the data set, evenly spread; None for all.
+    """
+
+    options: Mapping[str, int | float | bool | str]
+    snr_db: tuple[float, ...]
+    images: int | None = None
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from jscc.models import _linear
+from jscc.models import Study, _linear
 from jscc.models._layers import FiLM, ResidualBlock, SNRTable
 from jscc.signals import (
     ChannelState,
@@ -87,6 +87,10 @@ class Config:
         """Return what an image of this size costs: latent_channels symbols per 8x8 pixels and one scale."""
         rows, columns = padded_size(height_px, width_px, DOWNSAMPLING)
         return Layout(self.latent_channels * rows * columns, 1, SCALE_BITS)
+
+    def studies(self) -> tuple[Study, ...]:
+        """Return the curve over the iterations: K = 1, 2, ... at three SNRs."""
+        return tuple(Study({"K": k}, (0.0, 10.0, 20.0)) for k in range(1, self.iterations))
 
 
 @dataclass(frozen=True)

@@ -87,15 +87,19 @@ def options_to_wire(options: Mapping[str, Any]) -> dict[str, pb.OptionValue]:
     return {name: pb.OptionValue(**{kinds[type(value)]: value}) for name, value in options.items()}
 
 
+def plain_options(values: Mapping[str, pb.OptionValue]) -> dict[str, Any]:
+    """Read options by the kind of each value; None where no kind is set."""
+    kinds = {name: value.WhichOneof("kind") for name, value in values.items()}
+    return {name: getattr(values[name], kind) if kind else None for name, kind in kinds.items()}
+
+
 def options_from_wire(options_type: type[T], values: Mapping[str, pb.OptionValue]) -> T:
     """Read and check a method's options.
 
     Raises:
         ValueError: an unknown option, a wrong kind or a value out of range; names the option.
     """
-    kinds = {name: value.WhichOneof("kind") for name, value in values.items()}
-    given = {name: getattr(values[name], kind) if kind else None for name, kind in kinds.items()}
-    return config.from_mapping(options_type, given, "options")
+    return config.from_mapping(options_type, plain_options(values), "options")
 
 
 def options_in_force(options: Any) -> dict[str, pb.OptionValue]:

@@ -38,7 +38,9 @@ class ModelSettings(ServiceSettings):
     """What a service that hosts models can be told besides."""
 
     methods: str = Field(
-        default="", description="methods to serve, separated by commas; empty for all that have weights"
+        default="",
+        description="methods or checkpoints to serve, separated by commas; empty or all for all that have weights, "
+        "-NAME leaves one out",
     )
     checkpoints: Path = Field(default=Path("checkpoints"), description="folder of weights and cards")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the models run")

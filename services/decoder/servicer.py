@@ -56,7 +56,7 @@ class DecoderServicer:
             height_px, width_px = NOMINAL_SIZE_PX
             request = pb.DecodeRequest(
                 context=symbols_pb2.RequestContext(
-                    method=hosted.card.method,
+                    method=hosted.card.name,
                     checkpoint_digest=hosted.card.transmitter_digest,
                     request_id="warm-up",
                 ),
@@ -82,16 +82,15 @@ class DecoderServicer:
             compute={"Decode": self.decode},
             direct={"Describe": self.describe},
             warm_up=self.warm_up,
-            health_names=self._host.methods,
+            health_names=self._host.names,
         )
 
     def _pick(self, context: symbols_pb2.RequestContext) -> Hosted:
-        found = self._host.by_method(context.method)
-        for hosted in found:
-            if context.checkpoint_digest == hosted.card.transmitter_digest:
-                return hosted
-        here = ", ".join(hosted.card.transmitter_digest for hosted in found)
-        raise CheckpointMismatchError(
-            f"checkpoint_digest: the symbols are of checkpoint '{context.checkpoint_digest}', "
-            f"'{context.method}' here understands {here}"
-        )
+        hosted = self._host.find(context.method)
+        if context.checkpoint_digest != hosted.card.transmitter_digest:
+            sender = f"'{context.transmitter}' " if context.transmitter else ""
+            raise CheckpointMismatchError(
+                f"checkpoint_digest: the symbols are of {sender}'{context.checkpoint_digest}', '{hosted.card.name}' "
+                f"here decodes those of '{hosted.method.transmitter_method}' '{hosted.card.transmitter_digest}'"
+            )
+        return hosted

@@ -55,7 +55,7 @@ class EncoderServicer:
         image = np.full((*NOMINAL_SIZE_PX, 3), 128, dtype=np.uint8)
         for hosted in self._host.hosted:
             context = symbols_pb2.RequestContext(
-                method=hosted.card.method, checkpoint_digest=hosted.card.digest, request_id="warm-up"
+                method=hosted.card.name, checkpoint_digest=hosted.card.digest, request_id="warm-up"
             )
             raw = codec.encode(pb.EncodeRequest(context=context), image)
             self.encode(raw, codec.Hop.start(time.perf_counter_ns(), len(raw)))
@@ -71,18 +71,17 @@ class EncoderServicer:
             compute={"Encode": self.encode},
             direct={"Describe": self.describe},
             warm_up=self.warm_up,
-            health_names=self._host.methods,
+            health_names=self._host.names,
         )
 
     def _pick(self, context: symbols_pb2.RequestContext) -> Hosted:
-        found = self._host.by_method(context.method)
-        for hosted in found:
-            if context.checkpoint_digest in ("", hosted.card.digest):
-                return hosted
-        here = ", ".join(hosted.card.digest for hosted in found)
-        raise CheckpointMismatchError(
-            f"checkpoint_digest: '{context.method}' is wanted as {context.checkpoint_digest}, here it is {here}"
-        )
+        hosted = self._host.find(context.method)
+        if context.checkpoint_digest not in ("", hosted.card.digest):
+            raise CheckpointMismatchError(
+                f"checkpoint_digest: '{context.method}' is wanted as {context.checkpoint_digest}, "
+                f"here it is {hosted.card.digest}"
+            )
+        return hosted
 
 
 def _to_tensor(image: codec.Array) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -11,16 +12,19 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
+from jscc.checkpoints import cards
 from jscc.datasets import open_dataset
 from jscc.images import ImageError
 from jscc.wire.codec import CodecError
 from jscc.wire.errors import LinkError
-from services.orchestrator import commands, render
-from services.orchestrator.link import Addresses, RouteError
-from services.orchestrator.processes import LocalLink, state_folder
+from services.orchestrator import commands, render, runs
+from services.orchestrator.link import Addresses
+from services.orchestrator.plan import SweepSpec
+from services.orchestrator.processes import LocalLink, decoder_groups, state_folder
 from services.orchestrator.report import write_report
+from services.orchestrator.routes import RouteError
 from services.orchestrator.session import given_addresses
-from services.orchestrator.sweep import SweepError, SweepSpec
+from services.orchestrator.sweep import SweepError
 
 T = TypeVar("T")
 
@@ -40,9 +44,17 @@ MethodOptions = Annotated[
 
 
 @app.command()
-def up() -> None:
+def up(
+    decoders: Annotated[
+        str, typer.Option(help="methods that get a decoder process of their own, separated by commas; each for all")
+    ] = "",
+) -> None:
     """Start encoder, channel and decoder as local processes on free ports; start again what has died."""
-    _run(commands.bring_up(_say))
+    groups: tuple[str, ...] = ()
+    if decoders:
+        folder = Path(os.environ.get("CHECKPOINTS") or "checkpoints")
+        groups = _checked(lambda text: decoder_groups(text, cards(folder)), decoders)
+    _run(commands.bring_up(groups, _say))
 
 
 @app.command()
@@ -113,39 +125,50 @@ def bench(
 @app.command()
 def sweep(
     dataset: Annotated[str, typer.Option(help="kodak, samples, or a folder of images")] = "kodak",
-    methods: Annotated[str, typer.Option(help="names separated by commas, or all; empty for the default")] = "",
+    methods: Annotated[
+        str, typer.Option(help="served names separated by commas; all for everything; empty for the default")
+    ] = "",
     snr_db: Annotated[str, typer.Option("--snr-db", help="SNRs in dB, separated by commas")] = "-5,0,5,10,15,20",
     draws: Annotated[int, typer.Option(help="noise draws per image and SNR")] = 1,
     out: Annotated[Path, typer.Option(help="folder of the results; the same folder resumes")] = Path("runs/sweep"),
     seed: Annotated[int, typer.Option(help="root seed of the noise")] = 0,
     channel_model: ChannelModel = "awgn",
     option: MethodOptions = None,
+    studies: Annotated[
+        bool | None, typer.Option(help="send the methods' studies of their options too; left out: with all methods")
+    ] = None,
+    references: Annotated[
+        str, typer.Option(help="none, cheap (PSNR alone) or all; left out: all with all methods, else cheap")
+    ] = "",
     concurrency: Annotated[int, typer.Option(help="transmissions under way at once")] = 4,
-    patience_s: Annotated[float, typer.Option(help="how long an unreachable service is waited for")] = 120.0,
+    patience_s: Annotated[float, typer.Option(help="how long an unreachable service is waited for")] = 300.0,
     encoder: EncoderAddress = None,
     channel: ChannelAddress = None,
     decoder: DecoderAddress = None,
 ) -> None:
     """Sweep images, methods, SNRs and noise draws; resume what is in --out; write the report."""
-    wanted = commands.SweepCommand(
+    names = tuple(name.strip() for name in methods.split(",") if name.strip())
+    wanted = runs.SweepCommand(
         dataset=_checked(open_dataset, dataset),
-        methods=tuple(name.strip() for name in methods.split(",") if name.strip()),
+        methods=names,
         snr_db=tuple(_checked(_number, item) for item in snr_db.split(",")),
         folder=out,
         command=" ".join(sys.argv[1:]),
+        references=_checked(runs.known_references, references or ("all" if names == runs.ALL else "cheap")),
     )
     settings = {
         "draws": draws,
         "seed": seed,
         "channel": channel_model,
         "options": _options(option),
+        "studies": names == runs.ALL if studies is None else studies,
         "concurrency": concurrency,
         "patience_s": patience_s,
     }
     _checked(lambda values: SweepSpec(methods=wanted.methods, snr_db=wanted.snr_db, **values), settings)
     if wanted.dataset.note:
         _say(wanted.dataset.note)
-    _run(commands.run_sweep(wanted, settings, _addresses(encoder, channel, decoder), errors))
+    _run(runs.run_sweep(wanted, settings, _addresses(encoder, channel, decoder), errors))
     console.print(_checked(write_report, out), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -175,7 +198,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 def _checked(function: Any, value: Any) -> Any:
     try:
         return function(value)
-    except (ValueError, OSError) as error:
+    except (ValueError, LookupError, OSError) as error:
         errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from None
 

@@ -1,19 +1,11 @@
 """What the commands of `jscc-link` do, apart from reading their arguments."""
 
-import math
-import os
-import platform
 from collections.abc import Callable
-from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from jscc import __version__
-from jscc.datasets import Dataset
 from jscc.images import ImageTooLargeError, encode_png, read_image, write_image
 from jscc.signals import derive_seed
 from jscc.wire import convert
@@ -25,8 +17,6 @@ from services.orchestrator.engine import Engine, report
 from services.orchestrator.link import DEFAULT_TIMEOUT_S, Addresses, Air, Job, Link
 from services.orchestrator.processes import LocalLink, state_folder
 from services.orchestrator.session import open_session, wait_for_start
-from services.orchestrator.store import Store
-from services.orchestrator.sweep import Sweep, SweepSpec
 
 SEND_TIMEOUT_S = 3 * DEFAULT_TIMEOUT_S
 MAX_NAME = 200
@@ -34,37 +24,23 @@ MAX_NAME = 200
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class SweepCommand:
-    """Where a sweep takes its images from and puts its results.
-
-    Attributes:
-        dataset: the images.
-        methods: names of methods; ("all",) for every one of the link, empty for the default.
-        snr_db: SNRs in dB.
-        folder: of the results.
-        command: the command line, for the record.
-    """
-
-    dataset: Dataset
-    methods: tuple[str, ...]
-    snr_db: tuple[float, ...]
-    folder: Path
-    command: str
-
-
-async def bring_up(say: Say) -> None:
+async def bring_up(decoders: tuple[str, ...], say: Say) -> None:
     """Start the local link and wait until it serves.
+
+    Args:
+        decoders: what each decoder serves, see `processes.decoder_groups`; empty for one decoder, or those of before.
+        say: called with every line that a person should know.
 
     Raises:
         LinkError: a service does not come up; the others keep running.
+        ValueError: the link is up with other decoders.
     """
-    local = LocalLink(state_folder())
+    local = LocalLink(state_folder(), decoders)
     started = local.start({})
     async with Link(local.addresses) as link:
         await wait_for_start(link, local)
     for process in local.processes.values():
-        say(f"{process.hop:8} {process.address}  pid {process.pid}  log {process.log}")
+        say(f"{process.name:8} {process.address}  pid {process.pid}  log {process.log}")
     say(f"started: {', '.join(started)}" if started else "the link was up already")
 
 
@@ -78,7 +54,7 @@ async def show_status(addresses: Addresses | None, console: Console) -> None:
     local = LocalLink(state_folder())
     if addresses is None and not local.processes:
         raise ValueError("no link is up; `jscc-link up` starts one")
-    dead = [process.hop for process in local.processes.values() if not process.is_running]
+    dead = [process.name for process in local.processes.values() if not process.is_running]
     if addresses is None and dead:
         raise ValueError(f"{', '.join(dead)}: not running; `jscc-link up` starts it again ({local.last_words()})")
     where = addresses or local.addresses
@@ -87,6 +63,11 @@ async def show_status(addresses: Addresses | None, console: Console) -> None:
         await link.discover()
         console.print(f"encoder {where.encoder}  channel {where.channel}  decoder {','.join(where.decoders)}")
         console.print(render.service_table(link.descriptions))
+        learned = render.learned_table(link.descriptions)
+        if learned.row_count:
+            console.print(learned)
+        for sentence in link.table.unmatched.values():
+            console.print(f"no route: {sentence}", markup=False, highlight=False, soft_wrap=True)
 
 
 def send_request(
@@ -144,7 +125,7 @@ async def send_image(engine: Engine, request: pb.SendImageRequest) -> pb.SendIma
         raise ValueError(f"image_id: {len(request.image_id)} characters, the limit is {MAX_NAME}")
     snr_db = request.awgn.snr_db if chosen == "awgn" else NOISELESS_SNR_DB
     seed = derive_seed(request.seed, request.image_id, snr_db, request.draw)
-    options = {name: getattr(value, value.WhichOneof("kind") or "int_value") for name, value in request.options.items()}
+    options = convert.plain_options(request.options)
     job = Job(request.image_id, request.method, Air(chosen, snr_db), seed, options)
     try:
         transmission = await engine.transmit(job, request.image_file)
@@ -160,76 +141,3 @@ NOISELESS_SNR_DB = 20.0
 def save(answer: pb.SendImageResponse, output: Path) -> None:
     """Write the received image in the format that the suffix names."""
     write_image(output, read_image(answer.image_png))
-
-
-async def run_sweep(
-    wanted: SweepCommand, settings: dict[str, Any], addresses: Addresses | None, console: Console
-) -> None:
-    """Run a sweep with a progress bar.
-
-    Raises:
-        SweepError: it cannot go on; what is done is kept.
-    """
-    wanted.folder.mkdir(parents=True, exist_ok=True)
-    say: Say = lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)  # noqa: E731
-    with Store(wanted.folder / "results.sqlite") as store:
-        async with open_session(addresses, settings["concurrency"], say) as session:
-            sweep = plan(session.engine, wanted, settings, store)
-            sweep.revive = session.revive
-            store.set_setting("link", session.note)
-            with _bar(console) as bar:
-                task = bar.add_task("transmissions", total=sweep.total, left="")
-                async with aclosing(sweep.run()) as steps:
-                    async for progress in steps:
-                        if progress.message:
-                            bar.console.print(progress.message, markup=False, highlight=False, soft_wrap=True)
-                        bar.update(task, completed=progress.done, left=_left(progress.left_s))
-
-
-def plan(engine: Engine, wanted: SweepCommand, settings: dict[str, Any], store: Store) -> Sweep:
-    """Plan a sweep and put its settings on record."""
-    methods = wanted.methods
-    if methods == ("all",):
-        methods = tuple(sorted(engine.link.routes))
-    spec = SweepSpec(methods=methods or (engine.link.default_method(),), snr_db=wanted.snr_db, **settings)
-    sweep = Sweep(engine, wanted.dataset, spec, store)
-    if wanted.dataset.note:
-        store.set_setting("dataset_note", wanted.dataset.note)
-    record = {"command": f"jscc-link {wanted.command}", "images": len(wanted.dataset.images), **settings}
-    for key, value in {**record, **_machine()}.items():
-        store.set_setting(key, value)
-    for item in engine.link.descriptions:
-        store.set_setting(f"service_{item.service}", f"{item.device} {item.precision} {dict(item.settings)}")
-    return sweep
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "version": __version__,
-        "machine": f"{_cpu()}, {len(os.sched_getaffinity(0))} cores",
-        "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
-    }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[left]}"),
-        console=console,
-        refresh_per_second=2,
-    )
-
-
-def _left(left_s: float) -> str:
-    return "" if math.isnan(left_s) else f"{int(left_s) // 60}:{int(left_s) % 60:02d} left"

@@ -67,12 +67,17 @@ class Engine:
     def __init__(self, link: Link, lpips: Lpips | None, workers: int) -> None:
         """Use `link`; score with LPIPS when given; read and score in `workers` threads."""
         self.link = link
-        self._lpips = lpips
+        self.lpips = lpips
         self._pool = ThreadPoolExecutor(workers, "score")
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(wait=True)
+
+    async def warm_up(self, source: Path) -> None:
+        """Score an image against itself, so that the first transmission is scored as fast as the others."""
+        pixels = await self._in_thread(lambda: read_image(source))
+        await self._in_thread(lambda: score(pixels, pixels, self.lpips))
 
     async def transmit(self, job: Job, source: Path | bytes) -> Transmission:
         """Read, send and score one image.
@@ -92,7 +97,7 @@ class Engine:
         load_ns = watch.lap_ns()
         delivery = await self.link.send(job, original)
         watch.lap_ns()
-        scores = await self._in_thread(lambda: score(original, delivery.pixels, self._lpips))
+        scores = await self._in_thread(lambda: score(original, delivery.pixels, self.lpips))
         score_ns = watch.lap_ns()
         codec_ns = sum(times.codec_ns for times in delivery.hops.values())
         return Transmission(original, delivery, scores, load_ns, codec_ns, score_ns, watch.last_ns - begun_ns)
@@ -117,8 +122,8 @@ def report(transmission: Transmission, seed: int) -> pb.TransmissionReport:
     ]
     scores = transmission.scores
     return pb.TransmissionReport(
-        method=delivery.route.method,
-        checkpoint_digest=delivery.route.checkpoint_digest,
+        method=delivery.route.name,
+        checkpoint_digest=delivery.route.transmitter.checkpoint_digest,
         seed=seed,
         rho=transmission.rho,
         channel_uses=delivery.channel_uses,

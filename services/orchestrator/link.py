@@ -1,4 +1,4 @@
-"""The link as its user sees it: three kinds of services, routes from methods to them, one image through all."""
+"""The link as its user sees it: three kinds of services, and one image through all of them."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,13 +9,10 @@ from jscc.wire import codec, convert
 from jscc.wire.client import Client, HopTimes
 from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2
 from jscc.wire.v1 import symbols_pb2 as pb
+from services.orchestrator.routes import Route, RouteTable, match
 
 DEFAULT_TIMEOUT_S = 600.0
 """Deadline of a hop: an image of 4096x4096 px takes a slow CPU minutes."""
-
-
-class RouteError(LookupError):
-    """A method for which the link has no complete route."""
 
 
 @dataclass(frozen=True)
@@ -25,31 +22,12 @@ class Addresses:
     Attributes:
         encoder: address of the encoder.
         channel: address of the channel.
-        decoders: one or more addresses; each method goes to the first decoder that serves it.
+        decoders: one or more addresses; each served name goes to the first decoder that has it.
     """
 
     encoder: str
     channel: str
     decoders: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Route:
-    """The way of one method through the link.
-
-    Attributes:
-        method: name of the receiver's method, which is what users ask for.
-        transmitter_method: name of the method that the encoder runs.
-        checkpoint_digest: of the checkpoint that makes the symbols.
-        rho: bandwidth ratio.
-        decoder: connection to the decoder that serves the method.
-    """
-
-    method: str
-    transmitter_method: str
-    checkpoint_digest: str
-    rho: float
-    decoder: Client
 
 
 @dataclass(frozen=True)
@@ -83,7 +61,7 @@ class Job:
 
     Attributes:
         request_id: for the services' logs.
-        method: name of the method.
+        method: served name of the method; empty for the default.
         air: the channel.
         seed: of the noise.
         options: the method's options by name.
@@ -127,7 +105,7 @@ class Link:
         self._encoder = Client("encoder", addresses.encoder)
         self._channel = Client("channel", addresses.channel)
         self._decoders = [Client("decoder", address) for address in addresses.decoders]
-        self.routes: dict[str, Route] = {}
+        self.table = RouteTable()
         self.descriptions: list[pb.ServiceDescription] = []
 
     async def __aenter__(self) -> "Link":
@@ -154,6 +132,7 @@ class Link:
 
         Raises:
             LinkError: a service does not answer.
+            RouteError: no receiver understands what the encoder sends.
         """
         encoder = await self._encoder.call(
             "Describe",
@@ -177,35 +156,8 @@ class Link:
             for client in self._decoders
         ]
         self.descriptions = [encoder.description, channel.description, *(answer.description for answer in decoders)]
-        transmitters = {served.checkpoint_digest: served for served in encoder.description.methods}
-        self.routes = {}
-        for client, answer in zip(self._decoders, decoders, strict=True):
-            for served in answer.description.methods:
-                transmitter = transmitters.get(served.transmitter_digest)
-                if transmitter is not None:
-                    self.routes.setdefault(served.name, _route(transmitter, served, client))
-
-    def route(self, method: str) -> Route:
-        """Return the route of a method, or of the default method when the name is empty.
-
-        Raises:
-            RouteError: no decoder serves it, or the encoder lacks the checkpoint that its symbols need.
-        """
-        name = method or self.default_method()
-        if name in self.routes:
-            return self.routes[name]
-        served = [(item.name, item) for answer in self.descriptions[2:] for item in answer.methods]
-        wanted = {item.transmitter_digest for served_name, item in served if served_name == name}
-        if wanted:
-            here = ", ".join(f"{item.name} {item.checkpoint_digest}" for item in self.descriptions[0].methods)
-            raise RouteError(f"method: '{name}' decodes symbols of {', '.join(wanted)}; the encoder has {here}")
-        raise RouteError(f"method: '{name}' is not served by this link (served: {', '.join(self.routes) or 'none'})")
-
-    def default_method(self) -> str:
-        """Return the method that an empty name means: the one that spends most symbols, then by name."""
-        if not self.routes:
-            raise RouteError("method: the link has no complete route")
-        return min(self.routes.values(), key=lambda route: (-route.rho, route.method)).method
+        described = zip(self._decoders, self.descriptions[2:], strict=True)
+        self.table = match(encoder.description, described)
 
     async def send(self, job: Job, pixels: codec.Array) -> Delivery:
         """Send one image.
@@ -218,16 +170,17 @@ class Link:
             RouteError: the method is not served.
             LinkError: a hop failed.
         """
-        route = self.route(job.method)
+        route = self.table.find(job.method)
         context = pb.RequestContext(
             request_id=job.request_id,
-            method=route.transmitter_method,
-            checkpoint_digest=route.checkpoint_digest,
+            method=route.transmitter.name,
+            checkpoint_digest=route.transmitter.checkpoint_digest,
             seed=job.seed,
+            transmitter=route.transmitter.name,
         )
         options = convert.options_to_wire(job.options)
         encode = encoder_pb2.EncodeRequest(context=context, snr_db=job.air.snr_db)
-        if route.transmitter_method == route.method:  # else the options are those of another receiver
+        if route.is_whole:  # else the options are those of another receiver
             encode = encoder_pb2.EncodeRequest(context=context, snr_db=job.air.snr_db, options=options)
         sent, s, encoder_times = await self._encoder.exchange(
             "Encode", (encode, pixels), encoder_pb2.EncodeResponse, job.timeout_s
@@ -236,20 +189,10 @@ class Link:
         arrived, y, channel_times = await self._channel.exchange(
             "Transmit", (transmit, s), channel_pb2.TransmitResponse, job.timeout_s
         )
-        context.method = route.method
+        context.method = route.name
         decode = decoder_pb2.DecodeRequest(context=context, side=sent.side, state=arrived.state, options=options)
         _, received, decoder_times = await route.decoder.exchange(
             "Decode", (decode, y), decoder_pb2.DecodeResponse, job.timeout_s
         )
         times = {"encoder": encoder_times, "channel": channel_times, "decoder": decoder_times}
         return Delivery(received, route, arrived.channel_uses, sent.header_bits, arrived.noise_digest, times)
-
-
-def _route(transmitter: pb.ServedMethod, receiver: pb.ServedMethod, decoder: Client) -> Route:
-    return Route(
-        method=receiver.name,
-        transmitter_method=transmitter.name,
-        checkpoint_digest=transmitter.checkpoint_digest,
-        rho=transmitter.rho,
-        decoder=decoder,
-    )

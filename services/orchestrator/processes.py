@@ -11,9 +11,10 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from jscc.checkpoints import Card
+from jscc.hosting import choose
 from services.orchestrator.link import Addresses
 
-HOPS = ("encoder", "channel", "decoder")
 STOP_TIMEOUT_S = 40.0
 
 _PR_SET_PDEATHSIG = 1
@@ -28,12 +29,19 @@ class Process:
         address: 127.0.0.1:port.
         pid: process id.
         log: file with its output.
+        methods: what it was told to serve, as in the setting METHODS; empty for what the environment says.
     """
 
     hop: str
     address: str
     pid: int
     log: str
+    methods: str = ""
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other services of the link."""
+        return _name(self.hop, self.methods)
 
     @property
     def is_running(self) -> bool:
@@ -49,18 +57,34 @@ class Process:
 class LocalLink:
     """The processes of one link; what runs is kept in a file, so that another command finds them."""
 
-    def __init__(self, folder: Path, outlives_us: bool = True) -> None:
-        """Use `folder` for the state file and the logs; unless it outlives us, the link ends when this process does."""
+    def __init__(self, folder: Path, decoders: tuple[str, ...] = (), outlives_us: bool = True) -> None:
+        """Find what runs already.
+
+        Args:
+            folder: of the state file and the logs.
+            decoders: what each decoder serves, see `decoder_groups`; empty for those of before, else for just one.
+            outlives_us: whether the link goes on when this process ends.
+
+        Raises:
+            ValueError: the link is up with other decoders.
+        """
         self._folder = folder
         self._prepare = None if outlives_us else _end_with_parent
         self._state = folder / "link.json"
         self.processes: dict[str, Process] = self._read()
+        earlier = tuple(process.methods for process in self.processes.values() if process.hop == "decoder")
+        self._decoders = decoders or earlier or ("",)
+        if earlier and self._decoders != earlier:
+            if any(process.is_running for process in self.processes.values()):
+                shown = " and ".join(item or "everything" for item in earlier)
+                raise ValueError(f"decoders: the link is up with decoders for {shown}; `jscc-link down` ends it")
+            self.processes = {}
 
     def _read(self) -> dict[str, Process]:
         if not self._state.is_file():
             return {}
         found = [Process(**entry) for entry in json.loads(self._state.read_text(encoding="utf-8"))]
-        return {process.hop: process for process in found}
+        return {process.name: process for process in found}
 
     def _write(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -71,13 +95,14 @@ class LocalLink:
     @property
     def addresses(self) -> Addresses:
         """Where the services listen."""
-        found = {hop: process.address for hop, process in self.processes.items()}
-        return Addresses(found["encoder"], found["channel"], (found["decoder"],))
+        found = {process.hop: process.address for process in self.processes.values()}
+        decoders = tuple(process.address for process in self.processes.values() if process.hop == "decoder")
+        return Addresses(found["encoder"], found["channel"], decoders)
 
     @property
     def is_running(self) -> bool:
         """Whether every service runs."""
-        return len(self.processes) == len(HOPS) and all(process.is_running for process in self.processes.values())
+        return bool(self.processes) and all(process.is_running for process in self.processes.values())
 
     def start(self, environment: dict[str, str]) -> list[str]:
         """Start what does not run, on the port that it had before.
@@ -88,34 +113,40 @@ class LocalLink:
         Returns:
             Names of the services that were started.
         """
-        missing = [hop for hop in HOPS if hop not in self.processes or not self.processes[hop].is_running]
-        for hop in missing:
-            earlier = self.processes.get(hop)
-            address = earlier.address if earlier else f"127.0.0.1:{_free_port()}"
-            self.processes[hop] = self._spawn(hop, address, environment)
+        wanted = [("encoder", ""), ("channel", ""), *(("decoder", methods) for methods in self._decoders)]
+        started = []
+        for hop, methods in wanted:
+            earlier = self.processes.get(_name(hop, methods))
+            if earlier is None or not earlier.is_running:
+                address = earlier.address if earlier else f"127.0.0.1:{_free_port()}"
+                process = self._spawn((hop, methods), address, environment)
+                self.processes[process.name] = process
+                started.append(process.name)
         self._write()
-        return missing
+        return started
 
-    def _spawn(self, hop: str, address: str, environment: dict[str, str]) -> Process:
+    def _spawn(self, what: tuple[str, str], address: str, environment: dict[str, str]) -> Process:
+        hop, methods = what
         self._folder.mkdir(parents=True, exist_ok=True)
-        log = self._folder / f"{hop}.log"
-        settings = {"LISTEN_ADDRESS": address, "THREADS": str(_threads(hop))}
+        log = self._folder / f"{_name(hop, methods)}.log"
+        settings = {"THREADS": str(_threads(hop))}
+        own = {"LISTEN_ADDRESS": address, **({"METHODS": methods} if methods else {})}
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", f"services.{hop}"],
-                env={**settings, **os.environ, **environment, "LISTEN_ADDRESS": address},
+                env={**settings, **os.environ, **environment, **own},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
                 preexec_fn=self._prepare,
             )
-        return Process(hop, address, process.pid, str(log))
+        return Process(hop, address, process.pid, str(log), methods)
 
     def last_words(self) -> str:
         """Return the end of the log of every service that should run and does not."""
         dead = [process for process in self.processes.values() if not process.is_running]
-        return "\n".join(f"{process.hop}: {_tail(Path(process.log))}" for process in dead)
+        return "\n".join(f"{process.name}: {_tail(Path(process.log))}" for process in dead)
 
     def stop(self) -> None:
         """Ask every service to end, wait until it has, and forget it."""
@@ -134,6 +165,34 @@ class LocalLink:
 def state_folder() -> Path:
     """Return where `jscc-link up` keeps its state: $JSCC_STATE, else ~/.local/state/jscc-link."""
     return Path(os.environ.get("JSCC_STATE") or Path.home() / ".local" / "state" / "jscc-link")
+
+
+def decoder_groups(text: str, cards: list[Card]) -> tuple[str, ...]:
+    """Divide methods among decoders.
+
+    Args:
+        text: names of methods separated by commas, each of which gets a decoder of its own, and one more serves the
+            rest; "each" for a decoder per method; empty for one decoder.
+        cards: the checkpoints that are there.
+
+    Returns:
+        What each decoder is told to serve, as in the setting METHODS; empty for one decoder that serves everything.
+
+    Raises:
+        UnknownMethodError: a name that is not there.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names == ["each"]:
+        names = sorted({card.method for card in cards})
+    alone = {card.name for name in names for card in choose(cards, name)}
+    if not names or alone == {card.name for card in cards}:
+        return tuple(names)
+    return (",".join(["all", *(f"-{name}" for name in names)]), *names)
+
+
+def _name(hop: str, methods: str) -> str:
+    """Name a service as docker-compose.yml does: the one that serves the rest is plainly the decoder."""
+    return f"{hop}-{methods.replace('_', '-')}" if methods and not methods.startswith("all,") else hop
 
 
 def _end_with_parent() -> None:

@@ -1,11 +1,15 @@
 """Tables for the terminal."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from rich import box
 from rich.table import Table
 
+from jscc.wire import convert
 from jscc.wire.v1 import orchestrator_pb2 as pb
 from jscc.wire.v1 import symbols_pb2
+from services.orchestrator.estimate import Line
 
 PERCENTILES = (50, 95, 99)
 _PARTS = ("network", "queue", "deserialize", "compute", "serialize")
@@ -74,13 +78,47 @@ def _all_parts_ms(report: pb.TransmissionReport) -> dict[str, float]:
 
 
 def service_table(descriptions: list[symbols_pb2.ServiceDescription]) -> Table:
-    """Show what every service of a link serves."""
+    """Show what every service of a link serves, and the options with their defaults."""
     table = Table(title="link")
     for name in ("service", "serves", "device", "precision", "version"):
         table.add_column(name)
     for item in descriptions:
-        serves = [f"{method.name} rho={method.rho:.4f} {method.checkpoint_digest}" for method in item.methods]
+        serves = [_served(method) for method in item.methods]
         table.add_row(item.service, "\n".join(serves or item.channels), item.device, item.precision, item.version)
+    return table
+
+
+def _served(method: symbols_pb2.ServedMethod) -> str:
+    parts = [method.name, f"rho={method.rho:.4f}", method.checkpoint_digest]
+    if method.transmitter_digest != method.checkpoint_digest:
+        parts.append(f"of symbols of {method.transmitter_method} {method.transmitter_digest}")
+    parts += [f"{name}={value}" for name, value in sorted(convert.plain_options(method.options).items())]
+    return " ".join(parts)
+
+
+def learned_table(descriptions: list[symbols_pb2.ServiceDescription]) -> Table:
+    """Show the learned values that the services of a link tell of."""
+    table = Table(title="learned values", box=box.SIMPLE, pad_edge=False)
+    for name in ("method", "value", ""):
+        table.add_column(name)
+    for item in descriptions:
+        for method in item.methods:
+            for learned in method.learned:
+                table.add_row(method.name, learned.name, " ".join(f"{value:.4g}" for value in learned.values))
+    return table
+
+
+def estimate_table(lines: Iterable[Line]) -> Table:
+    """Show what is left of a run and how long it will take."""
+    table = Table(title="left to do", box=box.SIMPLE, pad_edge=False)
+    table.add_column("")
+    for name in ("pieces", "minutes"):
+        table.add_column(name, justify="right")
+    known = list(lines)
+    for line in known:
+        table.add_row(line.what, str(line.pieces), f"{line.left_s / 60:.1f}")
+    table.add_section()
+    table.add_row("all", str(sum(line.pieces for line in known)), f"{sum(line.left_s for line in known) / 60:.1f}")
     return table
 
 

@@ -14,7 +14,7 @@ from jscc.wire.codec import CodecError
 from jscc.wire.describe import description
 from jscc.wire.server import Service
 from jscc.wire.v1 import orchestrator_pb2 as pb
-from services.orchestrator import commands
+from services.orchestrator import commands, runs
 from services.orchestrator.engine import Engine, load_lpips
 from services.orchestrator.link import Addresses, Link
 from services.orchestrator.report import write_report
@@ -81,7 +81,7 @@ class OrchestratorServicer:
 
     async def _sweep(self, request: pb.RunSweepRequest) -> AsyncGenerator[pb.RunSweepResponse]:
         folder = self._settings.runs / request.name
-        wanted = commands.SweepCommand(
+        wanted = runs.SweepCommand(
             dataset=await asyncio.to_thread(open_dataset, request.dataset or "kodak"),
             methods=tuple(request.methods),
             snr_db=tuple(request.snr_db),
@@ -93,12 +93,13 @@ class OrchestratorServicer:
             "seed": request.seed,
             "channel": "awgn",
             "options": {},
+            "studies": tuple(request.methods) == runs.ALL,
             "concurrency": self._settings.concurrency,
             "patience_s": self._settings.start_timeout_s,
         }
         folder.mkdir(parents=True, exist_ok=True)
         with Store(folder / "results.sqlite") as store:
-            sweep = commands.plan(self._engine, wanted, settings, store)
+            sweep = runs.plan(self._engine, wanted, settings, store)
             if wanted.dataset.note:
                 yield pb.RunSweepResponse(total=sweep.total, message=wanted.dataset.note)
             async with aclosing(sweep.run()) as steps:

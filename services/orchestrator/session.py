@@ -14,7 +14,8 @@ from services.orchestrator.engine import Engine, load_lpips
 from services.orchestrator.link import Addresses, Link
 from services.orchestrator.processes import LocalLink, state_folder
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
+"""A busy machine takes minutes to load and warm up every method; a service that has ended is noticed at once."""
 
 Revive = Callable[[], str]
 Say = Callable[[str], None]

@@ -7,174 +7,30 @@ by asking `Store.keys` what it has.
 import csv
 import json
 import sqlite3
-from collections.abc import Collection, Mapping
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, get_type_hints
+from typing import Any, Self
 
-HOPS = ("encoder", "channel", "decoder")
-STAGES = ("network", "queue", "deserialize", "compute", "serialize")
+from services.orchestrator.rows import (
+    COLUMNS,
+    HOPS,
+    REFERENCE_KEY,
+    SCHEMA,
+    Event,
+    HopTiming,
+    Key,
+    MethodInfo,
+    Picture,
+    Reference,
+    Row,
+    flat,
+    row_of,
+)
 
-_SQL_TYPES: Mapping[Any, str] = {
-    str: "TEXT NOT NULL",
-    int: "INTEGER NOT NULL",
-    bool: "INTEGER NOT NULL",
-    float: "REAL NOT NULL",
-    float | None: "REAL",
-}
+__all__ = ["COLUMNS", "HOPS", "Event", "HopTiming", "Key", "MethodInfo", "Picture", "Reference", "Row", "Store"]
 
-
-class Key(NamedTuple):
-    """What tells one transmission from every other; the fields are those of `Row`."""
-
-    dataset: str
-    image: str
-    method: str
-    checkpoint: str
-    channel: str
-    snr_db: float
-    draw: int
-    seed: int
-    options: str
-
-
-@dataclass(frozen=True)
-class HopTiming:
-    """Where the time of one hop went, in milliseconds, and the bytes of its request and its answer."""
-
-    network_ms: float
-    queue_ms: float
-    deserialize_ms: float
-    compute_ms: float
-    serialize_ms: float
-    bytes_in: int
-    bytes_out: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """One finished transmission.
-
-    Attributes:
-        dataset: name of the data set that was really used.
-        checkpoint: digest of the weights; "" for a method without any.
-        draw: which noise realisation, from 0.
-        seed: of the noise, derived from the root seed, image, SNR and draw; 0 to 2**63 - 1.
-        rho: real symbols sent per source value, k / (3 H W).
-        channel_uses: real symbols sent, k.
-        header_bits: side information sent next to the symbols.
-        psnr_db, ssim, ms_ssim, lpips: quality; None (NULL) where not measured. Of LPIPS, less is better.
-        total_ms: the orchestrator's clock from loading the image to the last score.
-        load_ms, codec_ms, score_ms: its own work: reading the image, packing and unpacking messages, scoring.
-        options: decode options as JSON text; "" for none.
-        started: ISO 8601.
-        warm_up: True if the latencies are not to be counted.
-
-    Raises:
-        ValueError: if `hops` does not have exactly `HOPS`.
-    """
-
-    dataset: str
-    image: str
-    method: str
-    checkpoint: str
-    channel: str
-    snr_db: float
-    draw: int
-    seed: int
-    rho: float
-    channel_uses: int
-    header_bits: int
-    noise_digest: str
-    psnr_db: float | None
-    ssim: float | None
-    ms_ssim: float | None
-    lpips: float | None
-    total_ms: float
-    hops: Mapping[str, HopTiming]
-    load_ms: float
-    codec_ms: float
-    score_ms: float
-    options: str
-    started: str
-    warm_up: bool
-
-    def __post_init__(self) -> None:
-        """Refuse a missing or an unknown hop."""
-        if set(self.hops) != set(HOPS):
-            raise ValueError(f"hops: need {', '.join(HOPS)}, not {', '.join(self.hops) or 'nothing'}")
-
-    @property
-    def key(self) -> Key:
-        """The primary key of the row."""
-        return Key(*(getattr(self, name) for name in Key._fields))
-
-    def parts_ms(self) -> dict[str, float]:
-        """Every part of `total_ms` by its column name, in the order of the columns."""
-        parts: dict[str, float] = {}
-        for hop in HOPS:
-            parts |= {f"{hop}_{stage}_ms": getattr(self.hops[hop], f"{stage}_ms") for stage in STAGES}
-        return parts | {"load_ms": self.load_ms, "codec_ms": self.codec_ms, "score_ms": self.score_ms}
-
-
-class Event(NamedTuple):
-    """Something that happened to a run: `time` is ISO 8601 in UTC."""
-
-    time: str
-    text: str
-
-
-PictureKind = Literal["original", "received"]
-
-
-class Picture(NamedTuple):
-    """A picture for the strip of visual comparison; method and SNR of an original mean nothing."""
-
-    image: str
-    method: str
-    snr_db: float
-    kind: PictureKind
-    png: bytes
-
-
-def _column_types() -> dict[str, str]:
-    hop_types = get_type_hints(HopTiming)
-    columns: dict[str, str] = {}
-    for name, kind in get_type_hints(Row).items():
-        if name == "hops":
-            columns |= {f"{hop}_{part}": _SQL_TYPES[t] for hop in HOPS for part, t in hop_types.items()}
-        else:
-            columns[name] = _SQL_TYPES[kind]
-    return columns
-
-
-_COLUMN_TYPES = _column_types()
-COLUMNS = tuple(_COLUMN_TYPES)
 _ORDER = ", ".join(dict.fromkeys(("method", "snr_db", "image", "draw", *Key._fields)))
-_SCHEMA = {
-    "results": "CREATE TABLE results (\n  "
-    + ",\n  ".join(f"{name} {kind}" for name, kind in _COLUMN_TYPES.items())
-    + f",\n  PRIMARY KEY ({', '.join(Key._fields)})\n) STRICT",
-    "settings": "CREATE TABLE settings (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT",
-    "events": "CREATE TABLE events (time TEXT NOT NULL, text TEXT NOT NULL) STRICT",
-    "pictures": "CREATE TABLE pictures (image TEXT NOT NULL, method TEXT NOT NULL, snr_db REAL NOT NULL,"
-    " kind TEXT NOT NULL, png BLOB NOT NULL, PRIMARY KEY (image, method, snr_db, kind)) STRICT",
-}
-
-
-def _flat(row: Row) -> list[object]:
-    values: list[object] = [getattr(row, field.name) for field in fields(row)]
-    hops_at = COLUMNS.index("encoder_network_ms")
-    values[hops_at : hops_at + 1] = [value for hop in HOPS for value in astuple(row.hops[hop])]
-    return values
-
-
-def _row(values: Collection[Any]) -> Row:
-    flat = dict(zip(COLUMNS, values, strict=True))
-    parts = [field.name for field in fields(HopTiming)]
-    hops = {hop: HopTiming(**{part: flat.pop(f"{hop}_{part}") for part in parts}) for hop in HOPS}
-    return Row(**flat | {"hops": hops, "warm_up": bool(flat["warm_up"])})
 
 
 class Store:
@@ -215,11 +71,12 @@ class Store:
             found = dict(self._database.execute(query))
         except sqlite3.DatabaseError as error:
             raise ValueError(f"{self.path} cannot be read as a results database: {error}") from error
-        if found and found != _SCHEMA:
-            tables = ", ".join(n for n in found | _SCHEMA if found.get(n) != _SCHEMA.get(n))
-            raise ValueError(f"{self.path} has another schema than this version's (see: {tables})")
-        if not found:
-            self._database.executescript(f"BEGIN IMMEDIATE; {'; '.join(_SCHEMA.values())}; COMMIT")
+        differing = [name for name, statement in found.items() if statement != SCHEMA.get(name)]
+        if differing:
+            raise ValueError(f"{self.path} has another schema than this version's (see: {', '.join(differing)})")
+        missing = [statement for name, statement in SCHEMA.items() if name not in found]
+        if missing:  # a new file, or one that an earlier version made with fewer tables
+            self._database.executescript(f"BEGIN IMMEDIATE; {'; '.join(missing)}; COMMIT")
         # A commit to the write-ahead log is in the system's hands: a kill loses none, only a power cut may.
         # FULL would rule that out too, for a disk flush in every transmission.
         self._database.execute("PRAGMA journal_mode = WAL")
@@ -244,7 +101,7 @@ class Store:
         Raises:
             sqlite3.IntegrityError: a value of the wrong type, or NaN where one is needed; names the column.
         """
-        return self._insert("results", _flat(row), Key._fields)
+        return self._insert("results", flat(row), Key._fields)
 
     def keys(self) -> set[Key]:
         """What has been done."""
@@ -252,7 +109,7 @@ class Store:
 
     def rows(self) -> list[Row]:
         """Every row, ordered by method, SNR, image and draw, whatever the order in which they came."""
-        return [_row(values) for values in self._select(", ".join(COLUMNS), "results", _ORDER)]
+        return [row_of(values) for values in self._select(", ".join(COLUMNS), "results", _ORDER)]
 
     def write_csv(self, path: Path) -> None:
         """Write every row in the order of `rows`, under a line with `COLUMNS`; NULL is an empty cell."""
@@ -291,3 +148,35 @@ class Store:
     def pictures(self) -> list[Picture]:
         """Every picture, ordered by image, method and SNR."""
         return [Picture(*values) for values in self._select("*", "pictures", "image, method, snr_db, kind")]
+
+    def add_reference(self, reference: Reference) -> bool:
+        """Commit a scored reference, unless this one is there; one with all metrics replaces one with PSNR alone.
+
+        Returns:
+            True if it was written.
+
+        Raises:
+            sqlite3.IntegrityError: a value of the wrong type; names the column.
+        """
+        names = Reference._fields
+        update = ", ".join(f"{name} = excluded.{name}" for name in names if name not in REFERENCE_KEY)
+        cursor = self._database.execute(
+            f"INSERT INTO computed VALUES ({', '.join('?' * len(names))}) ON CONFLICT ({', '.join(REFERENCE_KEY)}) "
+            f"DO UPDATE SET {update} WHERE computed.ssim IS NULL AND excluded.ssim IS NOT NULL",
+            reference,
+        )
+        return cursor.rowcount == 1
+
+    def references(self) -> list[Reference]:
+        """Every reference, ordered by curve, rho, SNR and image."""
+        found = self._select("*", "computed", "curve, rho, snr_db, dataset, image")
+        return [Reference(*values)._replace(delivered=bool(values[6])) for values in found]
+
+    def set_method(self, info: MethodInfo) -> None:
+        """Keep what is known of a method, in place of an older description of the same name."""
+        marks = ", ".join("?" * len(info))
+        self._database.execute(f"INSERT OR REPLACE INTO methods VALUES ({marks})", info)
+
+    def methods(self) -> list[MethodInfo]:
+        """Every method that was swept, by name."""
+        return [MethodInfo(*values) for values in self._select("*", "methods", "name")]

@@ -1,81 +1,32 @@
-"""Sweeps: images x methods x SNRs x noise draws through the link, resumable at every row."""
+"""One run of a sweep through the link, resumable at every row."""
 
 import asyncio
 import json
-import math
-import time
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from jscc.channels.awgn import MAX_SNR_DB, MIN_SNR_DB
-from jscc.datasets import Dataset, ImageRef
+from jscc.datasets import Dataset
 from jscc.images import encode_png
 from jscc.signals import derive_seed
 from jscc.wire.errors import LinkError
 from services.orchestrator.engine import Engine, Transmission
+from services.orchestrator.estimate import Estimate, Line, cores, transmission_s
 from services.orchestrator.link import Air, Job
+from services.orchestrator.plan import Kind, Point, SweepSpec, all_points, shown_image
+from services.orchestrator.routes import RouteError
 from services.orchestrator.store import HopTiming, Key, Picture, Row, Store
 
 MAX_ATTEMPTS = 5
 """How often one transmission is tried again after outages."""
-MAX_SNRS = 100
-MAX_DRAWS = 1000
 _NS_PER_MS = 1e6
 
 
 class SweepError(RuntimeError):
     """A sweep that cannot go on; what is done is kept."""
-
-
-@dataclass(frozen=True)
-class SweepSpec:
-    """What to sweep.
-
-    Attributes:
-        methods: names of methods.
-        snr_db: SNRs in dB, -30..60 each.
-        draws: noise draws per image and SNR, 1..1000.
-        seed: root seed, 0..2^63 - 1.
-        channel: awgn or noiseless.
-        options: options of the methods by name.
-        concurrency: transmissions under way at once.
-        patience_s: how long an unreachable service is waited for.
-    """
-
-    methods: tuple[str, ...]
-    snr_db: tuple[float, ...]
-    draws: int = 1
-    seed: int = 0
-    channel: str = "awgn"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    concurrency: int = 4
-    patience_s: float = 120.0
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ValueError: a field is out of its range; names it and the limit.
-        """
-        if len(set(self.methods)) != len(self.methods):
-            raise ValueError(f"methods: expected different names, got {', '.join(self.methods)}")
-        Air(self.channel, 0.0).to_wire()
-        if not 1 <= len(self.snr_db) <= MAX_SNRS or len(set(self.snr_db)) != len(self.snr_db):
-            raise ValueError(f"snr_db: expected 1 to {MAX_SNRS} different values, got {len(self.snr_db)}")
-        bad = [snr for snr in self.snr_db if not MIN_SNR_DB <= snr <= MAX_SNR_DB]
-        if bad:
-            raise ValueError(f"snr_db: {bad[0]:g} is outside {MIN_SNR_DB:g}..{MAX_SNR_DB:g} dB")
-        if not 1 <= self.draws <= MAX_DRAWS:
-            raise ValueError(f"draws: {self.draws} is outside 1..{MAX_DRAWS}")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed: {self.seed} is outside 0..2^63 - 1")
-        if not 0 <= self.patience_s <= 86_400:
-            raise ValueError(f"patience_s: {self.patience_s} is outside 0..86400")
-        if not 1 <= self.concurrency <= 64:
-            raise ValueError(f"concurrency: {self.concurrency} is outside 1..64")
 
 
 @dataclass(frozen=True)
@@ -87,27 +38,21 @@ class Progress:
         total: transmissions in all.
         left_s: estimated time left in seconds.
         message: something that a person should know, or "".
+        estimate: what is left to do and how long it will take; told once, when it has been measured.
     """
 
     done: int
     total: int
     left_s: float
     message: str = ""
-
-
-@dataclass(frozen=True)
-class _Point:
-    image: ImageRef
-    method: str
-    snr_db: float
-    draw: int
+    estimate: tuple[Line, ...] = ()
 
 
 class Sweep:
     """One run of a sweep against a store that may already hold a part of it."""
 
     def __init__(self, engine: Engine, dataset: Dataset, spec: SweepSpec, store: Store) -> None:
-        """Plan what is left to do.
+        """Plan what is left to do, and put the methods on record.
 
         Args:
             engine: connected; its link has discovered the routes.
@@ -119,21 +64,30 @@ class Sweep:
             RouteError: a method is not served.
             SweepError: the store holds a sweep of other images or of another seed.
         """
-        self._engine, self._dataset, self._spec, self._store = engine, dataset, spec, store
+        self._engine, self._dataset, self.spec, self._store = engine, dataset, spec, store
         self.revive: Callable[[], str] | None = None
-        self._digests = {method: engine.link.route(method).checkpoint_digest for method in spec.methods}
-        self._options = json.dumps(dict(spec.options), sort_keys=True) if spec.options else ""
+        routes = {name: engine.link.table.find(name) for name in spec.methods}
+        self._digests = {name: route.digest for name, route in routes.items()}
         self._check_store()
-        points = self._points()
-        finished = store.keys()
+        for route in routes.values():
+            store.set_method(route.info())
+        points, finished = all_points(spec, dataset.images, routes), store.keys()
         self._left = [point for point in points if self._key(point) not in finished]
-        self.total, self._earlier = len(points), len(points) - len(self._left)
+        self.total, self._done = len(points), len(points) - len(self._left)
+        self.snr_db = tuple(sorted({point.snr_db for point in points}))
+        self._estimate = Estimate(Counter(point.kind for point in self._left))
+        self._started = Counter[str]()
         self._messages: asyncio.Queue[str] = asyncio.Queue()
         self._outage = asyncio.Lock()
         self._recoveries = 0
 
+    @property
+    def left(self) -> int:
+        """How many transmissions are left."""
+        return self.total - self._done
+
     def _check_store(self) -> None:
-        identity = {"dataset": self._dataset.name, "seed": self._spec.seed}
+        identity = {"dataset": self._dataset.name, "seed": self.spec.seed}
         settings = self._store.settings()
         for key, value in identity.items():
             if settings.get(key, value) != value:
@@ -142,30 +96,20 @@ class Sweep:
                 )
             self._store.set_setting(key, value)
 
-    def _points(self) -> list[_Point]:
-        spec = self._spec
-        return [
-            _Point(image, method, snr_db, draw)
-            for draw in range(spec.draws)
-            for snr_db in spec.snr_db
-            for method in spec.methods
-            for image in self._dataset.images
-        ]
+    def _seed(self, point: Point) -> int:
+        return derive_seed(self.spec.seed, point.image.id, point.snr_db, point.draw)
 
-    def _seed(self, point: _Point) -> int:
-        return derive_seed(self._spec.seed, point.image.id, point.snr_db, point.draw)
-
-    def _key(self, point: _Point) -> Key:
+    def _key(self, point: Point) -> Key:
         return Key(
             dataset=self._dataset.name,
             image=point.image.id,
-            method=point.method,
-            checkpoint=self._digests[point.method],
-            channel=self._spec.channel,
+            method=point.kind.method,
+            checkpoint=self._digests[point.kind.method],
+            channel=self.spec.channel,
             snr_db=point.snr_db,
             draw=point.draw,
             seed=self._seed(point),
-            options=self._options,
+            options=point.kind.options,
         )
 
     async def run(self) -> AsyncGenerator[Progress]:
@@ -174,30 +118,49 @@ class Sweep:
         Raises:
             SweepError: a service stayed away longer than the patience, or refused.
         """
-        begun = time.monotonic()
-        if self._earlier:
-            yield Progress(self._earlier, self.total, math.nan, f"resuming: {self._earlier} of {self.total} are done")
-        queue, started = list(self._left), Counter[str]()
+        if self._done:
+            yield self._progress(f"resuming: {self._done} of {self.total} are done")
+        if not self._left:
+            return
+        first = {point.kind: point for point in reversed(self._left)}
+        probes = [first[kind] for kind in self._estimate.kinds]
+        await self._engine.warm_up(probes[0].image.path)
+        async with aclosing(self._send(probes, 1)) as steps:  # one at a time, as nothing else tells what one costs
+            async for progress in steps:
+                yield progress
+        rest = [point for point in self._left if first[point.kind] is not point]
+        if rest:
+            yield replace(self._progress(), estimate=self._estimate.lines())
+        async with aclosing(self._send(rest, self.spec.concurrency)) as steps:
+            async for progress in steps:
+                yield progress
+
+    async def _send(self, points: Iterable[Point], concurrency: int) -> AsyncGenerator[Progress]:
+        queue = deque(points)
         under_way: set[asyncio.Task[Row]] = set()
-        finished = 0
+        at_once = min(self.spec.concurrency, cores())
+        self._estimate.restart()
         try:
             while queue or under_way:
-                while queue and len(under_way) < self._spec.concurrency:
-                    point = queue.pop(0)
-                    warm_up = started[point.method] < self._spec.concurrency
-                    started[point.method] += 1
+                while queue and len(under_way) < concurrency:
+                    point = queue.popleft()
+                    warm_up = self._started[point.kind.method] < self.spec.concurrency
+                    self._started[point.kind.method] += 1
                     under_way.add(asyncio.create_task(self._transmit(point, warm_up)))
                 done, under_way = await asyncio.wait(under_way, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    self._store.add(task.result())
-                finished += len(done)
-                left = len(self._left) - finished
-                left_s = (time.monotonic() - begun) / finished * left if finished else math.nan
-                yield Progress(self._earlier + finished, self.total, left_s, self._next_message())
+                    row = task.result()
+                    self._store.add(row)
+                    self._done += 1
+                    self._estimate.count(Kind(row.method, row.options), transmission_s(row, at_once))
+                yield self._progress(self._next_message())
         finally:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
+
+    def _progress(self, message: str = "") -> Progress:
+        return Progress(self._done, self.total, self._estimate.left_s(), message)
 
     def _next_message(self) -> str:
         messages = []
@@ -209,13 +172,13 @@ class Sweep:
         self._store.add_event(message)
         self._messages.put_nowait(message)
 
-    async def _transmit(self, point: _Point, warm_up: bool) -> Row:
+    async def _transmit(self, point: Point, warm_up: bool) -> Row:
         job = Job(
-            request_id=f"{point.image.id} {point.method} {point.snr_db:g} dB #{point.draw}",
-            method=point.method,
-            air=Air(self._spec.channel, point.snr_db),
+            request_id=f"{point.image.id} {point.kind} {point.snr_db:g} dB #{point.draw}",
+            method=point.kind.method,
+            air=Air(self.spec.channel, point.snr_db),
             seed=self._seed(point),
-            options=self._spec.options,
+            options=json.loads(point.kind.options or "{}"),
         )
         for _ in range(MAX_ATTEMPTS):
             recoveries, started = self._recoveries, datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -235,32 +198,31 @@ class Sweep:
         async with self._outage:
             if self._recoveries != recoveries:
                 return
-            self._say(f"interrupted: {error}; waiting up to {self._spec.patience_s:g} s")
+            self._say(f"interrupted: {error}; waiting up to {self.spec.patience_s:g} s")
             if self.revive is not None:
                 self._say(self.revive())
             try:
-                await self._engine.link.wait_until_serving(self._spec.patience_s)
+                await self._engine.link.wait_until_serving(self.spec.patience_s)
                 await self._engine.link.discover()
-            except LinkError as still:
+                now = {name: self._engine.link.table.find(name).digest for name in self._digests}
+            except (LinkError, RouteError) as still:
                 raise SweepError(f"{still}; what is done is kept, the same command resumes") from still
-            for method, digest in self._digests.items():
-                now = self._engine.link.route(method).checkpoint_digest
-                if now != digest:
-                    raise SweepError(f"checkpoint: '{method}' was {digest} and is {now} after the interruption")
+            for name, digest in self._digests.items():
+                if now[name] != digest:
+                    raise SweepError(f"checkpoint: '{name}' was {digest} and is {now[name]} after the interruption")
             self._recoveries += 1
             self._say(f"{error.hop} serves again; going on")
 
-    def _keep_pictures(self, point: _Point, transmission: Transmission) -> None:
-        images, snrs = self._dataset.images, sorted(self._spec.snr_db)
-        shown = images[len(images) * 4 // 5]
-        if point.image != shown or point.draw or point.snr_db not in (snrs[0], snrs[len(snrs) // 2], snrs[-1]):
+    def _keep_pictures(self, point: Point, transmission: Transmission) -> None:
+        shown = shown_image(self._dataset.images)
+        if point.image != shown or point.draw or point.kind.options or point.snr_db not in self.spec.shown_snr_db:
             return
         original = encode_png(transmission.original)
         received = encode_png(transmission.delivery.pixels)
         self._store.add_image(Picture(shown.id, "", 0.0, "original", original))
-        self._store.add_image(Picture(shown.id, point.method, point.snr_db, "received", received))
+        self._store.add_image(Picture(shown.id, point.kind.method, point.snr_db, "received", received))
 
-    def _row(self, point: _Point, transmission: Transmission, started: str, warm_up: bool) -> Row:
+    def _row(self, point: Point, transmission: Transmission, started: str, warm_up: bool) -> Row:
         key, delivery, scores = self._key(point), transmission.delivery, transmission.scores
         return Row(
             **key._asdict(),

@@ -1,5 +1,6 @@
 """One word along the whole path: folder, proto, settings, Dockerfile, compose service, environment variable."""
 
+import contextlib
 import importlib
 import json
 import re
@@ -11,6 +12,8 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
+from jscc import checkpoints, models
+from jscc.hosting import choose
 from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2, orchestrator_pb2
 
 REPOSITORY = Path(__file__).parents[2]
@@ -81,15 +84,28 @@ def test_every_proto_is_of_a_service_or_shared() -> None:
     assert protos == {*SERVICES, "symbols"}
 
 
+def folder_of(container: str) -> str:
+    """Return the folder of a compose service; of several from one folder, a hyphen and more tell them apart."""
+    return container.partition("-")[0]
+
+
+def containers_of(name: str) -> list[str]:
+    return [container for container in compose() if folder_of(container) == name]
+
+
 def test_compose_services_are_the_folders() -> None:
-    assert sorted(compose()) == SERVICES
+    assert set(SERVICES) <= set(compose())
+    assert {folder_of(container) for container in compose()} == set(SERVICES)
+    assert {name for name in SERVICES if len(containers_of(name)) > 1} <= {"decoder"}
 
 
 @every_service
 def test_compose_builds_each_service_from_its_own_dockerfile(name: str) -> None:
-    build = compose()[name]["build"]
-    assert build["dockerfile"] == f"services/{name}/Dockerfile"
-    assert build["context"] == "."
+    for container in containers_of(name):
+        build = compose()[container]["build"]
+        assert build["dockerfile"] == f"services/{name}/Dockerfile"
+        assert build["context"] == "."
+        assert compose()[container]["image"] == f"jscc-link/{container}"
 
 
 @every_service
@@ -117,7 +133,8 @@ def test_variables_in_compose_and_dockerfile_are_settings(name: str) -> None:
     """Or documented in the service's README, as JSCC_DATA is, or Python's own."""
     inside = {item.split("=")[0] for arguments in dockerfile(name, "ENV") for item in arguments.split() if "=" in item}
     known = variables(name) | set(documented(name))
-    assert set(environment(name)) <= known
+    for container in containers_of(name):
+        assert set(environment(container)) <= known
     assert {item for item in inside if not item.startswith(("PYTHON", "PIP_"))} <= known
     assert "LISTEN_ADDRESS" in inside | set(environment(name))
 
@@ -151,19 +168,42 @@ def test_the_orchestrator_finds_the_others_by_their_names() -> None:
     for name in others:
         listens = re.search(r"LISTEN_ADDRESS=\S+:(\d+)", " ".join(dockerfile(name, "ENV")))
         assert listens is not None
-        assert environment("orchestrator")[f"{name.upper()}_ADDRESS"] == f"{name}:{listens[1]}"
+        expected = ",".join(f"{container}:{listens[1]}" for container in containers_of(name))
+        assert environment("orchestrator")[f"{name.upper()}_ADDRESS"] == expected
 
 
 def test_the_orchestrator_waits_for_the_others() -> None:
-    assert sorted(compose()["orchestrator"]["depends_on"]) == [name for name in SERVICES if name != "orchestrator"]
+    assert sorted(compose()["orchestrator"]["depends_on"]) == sorted(set(compose()) - {"orchestrator"})
+
+
+def unless_set(value: str) -> str:
+    """Return what ${VARIABLE:-default} stands for where the variable is not set."""
+    return re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", value)
+
+
+def test_every_shipped_checkpoint_has_one_decoder() -> None:
+    cards = checkpoints.cards(REPOSITORY / "checkpoints")
+    served: list[str] = []
+    for container in containers_of("decoder"):
+        wanted = unless_set(environment(container)["METHODS"])
+        with contextlib.suppress(models.UnknownMethodError):  # a method of its own may have no weights yet
+            served += [card.name for card in choose(cards, wanted)]
+    assert sorted(served) == sorted(card.name for card in cards)
+
+
+def test_a_decoder_of_its_own_is_named_after_its_method() -> None:
+    for container in containers_of("decoder"):
+        if container != "decoder":
+            assert container == f"decoder-{environment(container)['METHODS'].replace('_', '-')}"
+            assert environment(container)["METHODS"] in models.names()
 
 
 @every_service
 def test_the_health_check_probes_the_port_that_the_service_listens_on(name: str) -> None:
-    command = compose()[name]["healthcheck"]["test"]
+    commands = [compose()[container]["healthcheck"]["test"] for container in containers_of(name)]
     listens = re.search(r"LISTEN_ADDRESS=\S+:(\d+)", " ".join(dockerfile(name, "ENV")))
     assert listens is not None
-    assert command == ["CMD", "python", "-m", "jscc.wire.probe", f"127.0.0.1:{listens[1]}"]
+    assert commands == [["CMD", "python", "-m", "jscc.wire.probe", f"127.0.0.1:{listens[1]}"]] * len(commands)
     assert dockerfile(name, "EXPOSE") == [listens[1]]
 
 

@@ -1,5 +1,6 @@
 """Every servicer called as an object with bytes: what it answers, what it refuses, and where the time went."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -368,7 +369,11 @@ def test_symbols_that_are_no_numbers_are_refused(services: Services, value: floa
 @pytest.mark.parametrize("digest", [STRANGER, ""])
 def test_the_decoder_refuses_symbols_of_another_checkpoint_and_names_both(services: Services, digest: str) -> None:
     context = pb.RequestContext(method=METHOD, checkpoint_digest=digest)
-    with pytest.raises(CheckpointMismatchError, match=f"'{digest}'.*{services.digest}"):
+    with pytest.raises(CheckpointMismatchError, match=f"'{digest}'.*'{METHOD}' '{services.digest}'"):
+        services.decode(unit_power(432), context=context)
+    context.transmitter = "telepathy"
+    both = f"symbols are of 'telepathy' '{digest}', '{METHOD}' here decodes those of '{METHOD}' '{services.digest}'"
+    with pytest.raises(CheckpointMismatchError, match=both):
         services.decode(unit_power(432), context=context)
 
 
@@ -446,6 +451,8 @@ async def test_descriptions_say_what_is_served(services: Services) -> None:
         assert (item.device, item.precision) == ("cpu", "float32")
         (served,) = item.methods
         assert (served.name, served.checkpoint) == (METHOD, METHOD)
+        assert (served.method, served.transmitter_method) == (METHOD, METHOD)
+        assert dict(served.options) == {}
         assert served.checkpoint_digest == served.transmitter_digest == services.digest
         assert served.rho == SYMBOLS_PER_BLOCK / (3 * 16 * 16)
         assert served.parameters > 0
@@ -476,18 +483,69 @@ def test_a_service_hosts_only_what_it_was_asked_for(tiny_checkpoints: Path, tmp_
         Host(tmp_path, "receiver", "", "cpu", "float32")
 
 
-def test_the_default_checkpoint_of_a_method_is_the_one_of_its_name(tiny_checkpoints: Path, tmp_path: Path) -> None:
-    """A second checkpoint of the method is served too, and asked for by its digest."""
+@pytest.fixture
+def two_checkpoints(tiny_checkpoints: Path, tmp_path: Path) -> tuple[Path, dict[str, checkpoints.Card]]:
+    """A folder with the small checkpoint, and another of the same method whose transmitter differs."""
     first = checkpoints.cards(tiny_checkpoints)[0]
     halves = [checkpoints.load(tiny_checkpoints, first, half) for half in ("transmitter", "receiver")]
-    default = checkpoints.save(tmp_path, first, *halves)
+    cards = {METHOD: checkpoints.save(tmp_path, first, *halves)}
     for parameter in halves[0].parameters():
         parameter.data.mul_(0.5)
-    other = checkpoints.save(
-        tmp_path, checkpoints.Card("a_variant", METHOD, "", "", first.config), halves[0], halves[1]
-    )
-    encoder = EncoderServicer(Host(tmp_path, "transmitter", METHOD, "cpu", "float32"), SETTINGS)
-    for asked, expected in (("", default), (default.digest, default), (other.digest, other)):
-        request = encoder_pb2.EncodeRequest(context=pb.RequestContext(method=METHOD, checkpoint_digest=asked))
+    card = checkpoints.Card("a_variant", METHOD, "", "", first.config)
+    cards[card.name] = checkpoints.save(tmp_path, card, halves[0], halves[1])
+    return tmp_path, cards
+
+
+async def test_every_checkpoint_of_a_method_is_asked_for_by_its_name(
+    two_checkpoints: tuple[Path, dict[str, checkpoints.Card]],
+) -> None:
+    folder, cards = two_checkpoints
+    encoder = EncoderServicer(Host(folder, "transmitter", METHOD, "cpu", "float32"), SETTINGS)
+    described = (await encoder.describe(b"")).description.methods
+    assert [(item.name, item.method) for item in described] == [("a_variant", METHOD), (METHOD, METHOD)]
+    assert sorted(encoder.service().health_names) == ["a_variant", METHOD]
+    for name, card in cards.items():
+        request = encoder_pb2.EncodeRequest(context=pb.RequestContext(method=name))
         raw = ask(encoder.encode, request, np.zeros((16, 16, 3), np.uint8))
-        assert encoder_pb2.EncodeResponse.FromString(raw).checkpoint_digest == expected.digest
+        assert encoder_pb2.EncodeResponse.FromString(raw).checkpoint_digest == card.digest
+        other = next(item for item in cards.values() if item != card)
+        request.context.checkpoint_digest = other.digest
+        with pytest.raises(CheckpointMismatchError, match=f"'{name}' is wanted as {other.digest}, .*{card.digest}"):
+            ask(encoder.encode, request, np.zeros((16, 16, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("", ["a_variant", METHOD]),
+        ("all", ["a_variant", METHOD]),
+        (METHOD, ["a_variant", METHOD]),
+        ("a_variant", ["a_variant"]),
+        (f" all, -{METHOD}", None),
+        ("-a_variant", [METHOD]),
+        (f"{METHOD},-a_variant", [METHOD]),
+        ("all,-telepathy", ["a_variant", METHOD]),
+    ],
+)
+def test_a_service_hosts_a_method_or_a_checkpoint_of_it(
+    two_checkpoints: tuple[Path, dict[str, checkpoints.Card]], wanted: str, expected: list[str] | None
+) -> None:
+    """The name of a method stands for all its checkpoints, wanted or left out; any other name for one."""
+    folder, _ = two_checkpoints
+    if expected is None:
+        with pytest.raises(UnknownMethodError, match=f"'{wanted}' leaves no checkpoint to serve in {folder}"):
+            Host(folder, "receiver", wanted, "cpu", "float32")
+    else:
+        assert list(Host(folder, "receiver", wanted, "cpu", "float32").names) == expected
+
+
+def test_an_encoder_hosts_the_transmitter_that_a_receiver_listens_to(
+    two_checkpoints: tuple[Path, dict[str, checkpoints.Card]],
+) -> None:
+    """A checkpoint whose card names the symbols of another has no transmitter of its own to serve."""
+    folder, cards = two_checkpoints
+    listener = dataclasses.replace(cards["a_variant"], transmitter_digest=cards[METHOD].digest)
+    checkpoints.write_card(folder, listener)
+    for wanted in ("a_variant", METHOD, ""):
+        assert Host(folder, "transmitter", wanted, "cpu", "float32").names == (METHOD,)
+    assert Host(folder, "receiver", "a_variant", "cpu", "float32").names == ("a_variant",)

@@ -125,7 +125,8 @@ def refusal(service: Started, rpc: str, raw: bytes) -> tuple[grpc.StatusCode, st
 
 
 def cli(*arguments: str, state: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "JSCC_STATE": str(state), "COLUMNS": "160"}
+    quick = {"METHODS": "deepjscc"}  # what a test does not ask for need not be loaded and warmed up again and again
+    environment = {**quick, **os.environ, "JSCC_STATE": str(state), "COLUMNS": "160"}
     result = subprocess.run(
         [sys.executable, "-m", "services.orchestrator.cli", *arguments],
         cwd=ROOT,

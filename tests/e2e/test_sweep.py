@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, cli
 
-from services.orchestrator.store import COLUMNS
+from services.orchestrator.store import COLUMNS, Store
 
 QUALITY = ("psnr_db", "ssim", "ms_ssim", "lpips")
 TIMES = [name for name in COLUMNS if name.endswith("_ms") and name != "total_ms"]
@@ -58,7 +58,7 @@ def spawn(arguments: list[str], state: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "services.orchestrator.cli", *arguments],
         cwd=ROOT,
-        env={**os.environ, "JSCC_STATE": str(state), "COLUMNS": "200"},
+        env={"METHODS": "deepjscc", **os.environ, "JSCC_STATE": str(state), "COLUMNS": "200"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -70,6 +70,7 @@ def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed")
     result = cli(*sweep_command(photos, out), state=out / "state")
     assert "PSNR" in result.stdout
+    assert "left to do" in result.stderr  # before the long work: how much of what, and how long it will take
     return out
 
 
@@ -80,11 +81,23 @@ def test_files_and_rows(undisturbed: Path) -> None:
     assert len(set(identity(rows))) == len(rows)
     assert "deepjscc" in (undisturbed / "summary.md").read_text()
     assert {path.name for path in (undisturbed / "figures").glob("*.png")} >= {
-        "psnr_vs_snr.png",
+        "psnr_vs_snr_all_methods.png",
         "ssim_vs_snr.png",
-        "latency.png",
-        "strip.png",
+        "latency_comparison.png",
+        "visual_comparison.png",
     }
+
+
+def test_methods_and_cheap_references_are_kept_too(undisturbed: Path) -> None:
+    """4 images; 2 codecs x 3 SNRs adaptive, and as many at a fixed rate; 2 Gaussian sources x 3 SNRs; PSNR alone."""
+    with Store(undisturbed / "results.sqlite") as store:
+        references, (method,) = store.references(), store.methods()
+        row = store.rows()[0]
+    assert len(references) == 4 * (2 * 3 + 2 * 3 + 2 * 3)
+    assert {(item.rho, item.ssim) for item in references} == {(0.25, None)}
+    assert {item.snr_db for item in references} == {-5.0, 5.0, 20.0}
+    assert (method.name, method.checkpoint, method.rho) == (row.method, row.checkpoint, 0.25)
+    assert method.receiver_parameters > 0
 
 
 def test_parts_add_up_to_the_total(undisturbed: Path) -> None:
@@ -219,6 +232,8 @@ def test_up_status_send_down(photos: Path, tmp_path: Path) -> None:
         (["sweep", "--snr-db=99", "--dataset", "samples"], "snr_db: 99 is outside -30..60 dB"),
         (["sweep", "--draws", "0", "--dataset", "samples"], "draws: 0 is outside 1..1000"),
         (["sweep", "--dataset", "nosuch"], "dataset: 'nosuch'"),
+        (["sweep", "--references", "some", "--dataset", "samples"], "references: unknown choice 'some'"),
+        (["up", "--decoders", "deepjscc,nosuch"], "method: no checkpoint of 'nosuch'"),
         (["send", "nosuch.png"], "nosuch.png"),
         (["send", "nosuch.png", "--encoder", "127.0.0.1:1"], "--channel"),
         (["report", "nosuch"], "nosuch"),

@@ -127,14 +127,14 @@ GOLDEN = [
     ),
     Golden(
         decoder_pb2.DecodeRequest(
-            context=pb.RequestContext(method="m", checkpoint_digest="d"),
+            context=pb.RequestContext(method="m", checkpoint_digest="d", transmitter="t"),
             side=SIDE,
             state=pb.ChannelState(noise_power=0.5),
             options={"k": pb.OptionValue(double_value=0.5)},
         ),
         SYMBOLS,
-        # context (1), side (2), state (3)
-        f"0a0612016d1a0164 120a {SIDE_HEX} 1a09 09 000000000000e03f"
+        # context (1): "m" (2), "d" (3), "t" (5): 9 bytes; side (2), state (3)
+        f"0a0912016d1a01642a0174 120a {SIDE_HEX} 1a09 09 000000000000e03f"
         # options (4): key (1) "k", value (2) of 9 bytes: double_value (2) 0.5; symbols (5)
         f"220e 0a016b 1209 11 000000000000e03f 2a10 {SYMBOLS_HEX}",
     ),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from services.orchestrator.store import COLUMNS, Event, HopTiming, Key, Picture, Row, Store
+from services.orchestrator.store import COLUMNS, Event, HopTiming, Key, MethodInfo, Picture, Reference, Row, Store
 
 HEADER = (
     "dataset,image,method,checkpoint,channel,snr_db,draw,seed,rho,channel_uses,header_bits,noise_digest,"
@@ -54,6 +54,10 @@ ROW = Row(
     started="2025-01-01T00:00:00+00:00",
     warm_up=True,
 )
+
+
+REFERENCE = Reference("kodak", "kodim01", "jpeg_adaptive", 10.0, 0.25, 1234, True, 0.1 + 0.2, 1 / 3, 0.5, 5e-324)
+INFO = MethodInfo("model_based_12", "model_based", "01" * 8, "01" * 8, 10, 20, 0.0625, '{"K": 6}', '{"step": [0.5]}')
 
 
 @pytest.fixture
@@ -201,15 +205,63 @@ def test_pictures_are_kept_once(path: Path) -> None:
         assert store.pictures() == [original, received]
 
 
-@pytest.mark.parametrize("statement", ["CREATE TABLE results (image TEXT)", "CREATE TABLE tune (title TEXT)"])
-def test_another_schema_is_refused_by_file_name_and_left_alone(path: Path, statement: str) -> None:
+@pytest.mark.parametrize("table", ["results", "computed", "tune"])
+def test_another_schema_is_refused_by_file_name_and_left_alone(path: Path, table: str) -> None:
     database = sqlite3.connect(path)
-    database.execute(statement)
+    database.execute(f"CREATE TABLE {table} (title TEXT)")
     database.close()
     before = path.read_bytes()
-    with pytest.raises(ValueError, match=r"results\.sqlite has another schema.*results"):
+    with pytest.raises(ValueError, match=r"results\.sqlite has another schema.*" + table):
         Store(path)
     assert path.read_bytes() == before
+
+
+def test_a_database_with_fewer_tables_gets_the_others_and_keeps_its_rows(path: Path) -> None:
+    with Store(path) as store:
+        store.add(ROW)
+    database = sqlite3.connect(path)
+    database.executescript("DROP TABLE computed; DROP TABLE methods")
+    database.close()
+    with Store(path) as store:
+        assert store.rows() == [ROW]
+        assert store.add_reference(REFERENCE)
+
+
+def test_references_are_kept_once_bit_for_bit_and_come_in_order(path: Path) -> None:
+    others = [
+        REFERENCE._replace(snr_db=-5.0, delivered=False, bits=0, ssim=None, ms_ssim=None, lpips=None),
+        REFERENCE,
+        REFERENCE._replace(image="kodim02", psnr_db=float("inf")),
+        REFERENCE._replace(rho=0.5),
+        REFERENCE._replace(curve="webp_adaptive"),
+    ]
+    with Store(path) as store:
+        assert all(store.add_reference(reference) for reference in reversed(others))
+        assert not store.add_reference(REFERENCE._replace(psnr_db=99.0))
+    with Store(path) as store:
+        assert store.references() == others
+        assert [reference.delivered for reference in store.references()] == [False, True, True, True, True]
+        with pytest.raises(sqlite3.IntegrityError, match="bits"):
+            store.add_reference(REFERENCE._replace(curve="other", bits=0.5))
+
+
+def test_a_reference_with_all_metrics_replaces_one_with_psnr_alone(path: Path) -> None:
+    alone = REFERENCE._replace(ssim=None, ms_ssim=None, lpips=None)
+    with Store(path) as store:
+        assert store.add_reference(alone)
+        assert not store.add_reference(alone._replace(psnr_db=99.0))
+        assert store.add_reference(REFERENCE)
+        assert not store.add_reference(alone)
+        assert store.references() == [REFERENCE]
+
+
+def test_a_method_is_described_once_and_by_the_last_word(path: Path) -> None:
+    with Store(path) as store:
+        store.set_method(INFO)
+        store.set_method(INFO._replace(name="deepjscc"))
+        store.set_method(INFO._replace(receiver_parameters=21))
+    with Store(path) as store:
+        assert store.methods() == [INFO._replace(name="deepjscc"), INFO._replace(receiver_parameters=21)]
 
 
 def test_a_file_that_is_no_database_is_refused_by_name(path: Path) -> None:

@@ -10,14 +10,22 @@ import pytest
 
 from jscc.datasets import Dataset, ImageRef
 from jscc.signals import derive_seed
+from jscc.wire import convert
 from jscc.wire.client import Client
+from jscc.wire.v1 import symbols_pb2 as pb
 from services.orchestrator.engine import Engine
-from services.orchestrator.link import Addresses, Air, Link, Route, RouteError
+from services.orchestrator.link import Addresses, Air, Link
+from services.orchestrator.plan import SweepSpec, shown_image, spread
+from services.orchestrator.routes import Route, RouteError
 from services.orchestrator.store import HOPS, HopTiming, Row, Store
-from services.orchestrator.sweep import Sweep, SweepError, SweepSpec
+from services.orchestrator.sweep import Sweep, SweepError
 
 NOWHERE = "127.0.0.1:1"
 IMAGES = Dataset("set", tuple(ImageRef(f"set/{name}", Path(f"{name}.png")) for name in ("a", "b", "c")))
+STUDIES = [
+    pb.Study(options=convert.options_to_wire({"K": iterations}), snr_db=[0.0, 10.0], images=0)
+    for iterations in (1, 2, 3)
+] + [pb.Study(snr_db=[6.0, 10.0], images=2)]
 ZERO = HopTiming(0.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
 
 
@@ -80,7 +88,16 @@ async def engine() -> AsyncIterator[Engine]:
     async with Link(Addresses(NOWHERE, NOWHERE, (NOWHERE,))) as link:
         decoder = Client("decoder", NOWHERE)
         for method in ("first", "second"):
-            link.routes[method] = Route(method, method, f"digest of {method}", 0.25, decoder)
+            served = pb.ServedMethod(
+                name=method,
+                method="first",
+                checkpoint_digest=f"digest of {method}",
+                transmitter_digest=f"digest of {method}",
+                rho=0.25,
+                options=convert.options_to_wire({"K": 3, "soft": 0.5}),
+                studies=STUDIES if method == "second" else [],
+            )
+            link.table.routes[method] = Route(served, served, decoder)
         engine = Engine(link, None, 1)
         yield engine
         engine.close()
@@ -93,7 +110,7 @@ def store(tmp_path: Path) -> Any:
         yield opened
 
 
-def row(image: str, method: str, snr_db: float, draw: int) -> Row:
+def row(image: str, method: str, snr_db: float, draw: int, options: str = "") -> Row:
     return Row(
         dataset="set",
         image=image,
@@ -116,7 +133,7 @@ def row(image: str, method: str, snr_db: float, draw: int) -> Row:
         load_ms=0.0,
         codec_ms=0.0,
         score_ms=0.0,
-        options="",
+        options=options,
         started="",
         warm_up=False,
     )
@@ -172,3 +189,54 @@ def test_a_folder_with_another_sweep_is_refused(engine: Engine, store: Store) ->
     with pytest.raises(SweepError, match=r"^dataset: this folder holds a sweep with dataset 'set', not 'other'"):
         Sweep(engine, Dataset("other", IMAGES.images), spec(), store)
     Sweep(engine, IMAGES, spec(draws=5, snr_db=(3.0,)), store)  # more of the same sweep is fine
+
+
+def test_studies_come_beside_the_sweep_and_nothing_twice(engine: Engine, store: Store) -> None:
+    """K = 1 and 2: 2 SNRs x 3 images each. K = 3 and no option are the defaults: 3 images at 0 dB, 2 at 6 dB."""
+    assert Sweep(engine, IMAGES, spec(studies=True), store).total == 24 + 2 * 2 * 3 + 3 + 2
+    assert Sweep(engine, IMAGES, spec(studies=True, methods=("first",)), store).total == 12
+
+
+async def test_rows_of_a_study_are_told_by_their_options(engine: Engine, store: Store) -> None:
+    for point in POINTS:
+        store.add(row(*point))
+    store.add(row("set/a", "second", 0.0, 0, '{"K": 1}'))
+    store.add(row("set/a", "second", 0.0, 0))
+    store.add(row("set/a", "second", 6.0, 0, '{"K": 1}'))  # not in the study
+    progress = Sweep(engine, IMAGES, spec(studies=True), store).run()
+    assert (await anext(progress)).done == 26
+    await progress.aclose()
+
+
+def test_options_at_their_defaults_are_none(engine: Engine, store: Store) -> None:
+    route = engine.link.table.find("first")
+    assert route.chosen({}) == ""
+    assert route.chosen({"K": 3, "soft": 0.5}) == ""
+    assert route.chosen({"soft": 1, "K": 4}) == '{"K": 4, "soft": 1}'
+    assert route.chosen({"K": 3, "soft": 0.25}) == '{"soft": 0.25}'
+    assert route.chosen({"K": True}) == '{"K": true}'
+    assert route.chosen({"unknown": 1}) == '{"unknown": 1}'
+
+
+def test_the_methods_of_a_sweep_are_on_record(engine: Engine, store: Store) -> None:
+    Sweep(engine, IMAGES, spec(), store)
+    first, second = store.methods()
+    assert (first.name, second.name) == ("first", "second")
+    assert second.method == "first"
+    assert second.checkpoint == second.transmitter_checkpoint == "digest of second"
+    assert second.options == '{"K": 3, "soft": 0.5}'
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "expected"),
+    [(24, 6, [2, 6, 10, 14, 18, 22]), (5, 1, [2]), (3, 3, [0, 1, 2]), (3, 4, [0, 1, 2]), (3, 0, [0, 1, 2])],
+)
+def test_some_images_are_spread_evenly(total: int, count: int, expected: list[int]) -> None:
+    images = [ImageRef(str(number), Path()) for number in range(total)]
+    assert [int(image.id) for image in spread(images, count)] == expected
+
+
+def test_pictures_are_of_one_image_at_three_snrs() -> None:
+    assert shown_image(IMAGES.images).id == "set/c"
+    assert spec(snr_db=(20.0, -5.0, 0.0, 5.0, 10.0)).shown_snr_db == (-5.0, 5.0, 20.0)
+    assert spec(snr_db=(3.0,)).shown_snr_db == (3.0,)

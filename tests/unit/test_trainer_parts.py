@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from jscc import checkpoints
-from trainer import data, settings
+from trainer import data, settings, sources
 from trainer.export import export_closed_form
 from trainer.journal import Journal, read_rows
 from trainer.losses import balance, mse_per_image, psnr_db
@@ -67,12 +67,12 @@ class TestSettings:
             settings.load(write_recipe(tmp_path / "recipe.toml", text))
 
     def test_shipped_recipe_says_everything(self) -> None:
-        # A complete file: no field is left to its default but the folders and the budget.
+        # A complete file: of what is in force no field is left to its default but the weight of the only loss.
         path = Path(__file__).parents[2] / "configs" / "deepjscc.toml"
         recipe, text = settings.load(path), path.read_text()
         for table in ("data", "channel", "loss", "optimiser", "run"):
-            names = {field.name for field in dataclasses.fields(getattr(recipe, table))}
-            missing = {name for name in names if name not in text} - {"minutes", "steps"}
+            values = dataclasses.asdict(getattr(recipe, table))
+            missing = {name for name, value in values.items() if value and name not in text} - {"pixel_weight"}
             assert not missing
 
 
@@ -237,59 +237,59 @@ class TestPhotos:
         return path
 
     def test_pixels_are_those_of_the_files(self, tmp_path: Path) -> None:
-        paths = data.find((str(self.folder(tmp_path / "photos", 4)),))
+        paths = list(sources.find((str(self.folder(tmp_path / "photos", 4)),)))
         assert [path.name for path in paths] == ["000.png", "001.png", "002.png", "003.png"]
-        first = data.load(paths, tmp_path / "cache")
-        for photos in (first, data.load(paths, tmp_path / "cache")):
+        first = sources.load(paths, tmp_path / "cache")
+        for photos in (first, sources.load(paths, tmp_path / "cache")):
             for index, path in enumerate(paths):
                 expected = np.asarray(Image.open(path)).transpose(2, 0, 1)
                 np.testing.assert_array_equal(photos.image(index).numpy(), expected)
             assert photos.subset([2]).image(0).shape == (3, 26, 32)
 
     def test_cache_is_used_and_keyed_by_the_files(self, tmp_path: Path) -> None:
-        paths = data.find((str(self.folder(tmp_path / "photos", 3)),))
-        data.load(paths, tmp_path / "cache")
+        paths = list(sources.find((str(self.folder(tmp_path / "photos", 3)),)))
+        sources.load(paths, tmp_path / "cache")
         (pixels_file,) = (tmp_path / "cache").glob("*.npy")
         np.save(pixels_file, np.zeros_like(np.load(pixels_file)))
-        assert data.load(paths, tmp_path / "cache").pixels.sum() == 0
-        assert data.load(paths[:2], tmp_path / "cache").pixels.sum() > 0
+        assert sources.load(paths, tmp_path / "cache").pixels.sum() == 0
+        assert sources.load(paths[:2], tmp_path / "cache").pixels.sum() > 0
 
     def test_split_is_disjoint_complete_and_independent_of_order(self) -> None:
         names = tuple(f"{number:03}.webp" for number in range(847))
-        training, validation = data.split(names, 25)
+        training, validation = sources.split(names, 25)
         assert len(validation) == 34
         assert sorted(training + validation) == list(range(847))
-        backwards, held_out = data.split(names[::-1], 25)
+        backwards, held_out = sources.split(names[::-1], 25)
         assert {names[index] for index in validation} == {names[::-1][index] for index in held_out}
         assert len(backwards) == len(training)
 
     def test_spread(self) -> None:
-        assert data.spread(34, 16) == sorted(set(data.spread(34, 16)))
-        assert len(data.spread(34, 16)) == 16
-        assert data.spread(3, 16) == [0, 1, 2]
+        assert sources.spread(34, 16) == sorted(set(sources.spread(34, 16)))
+        assert len(sources.spread(34, 16)) == 16
+        assert sources.spread(3, 16) == [0, 1, 2]
 
     def test_missing_folder_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="nowhere"):
-            data.find((str(tmp_path / "nowhere"),))
+            sources.find((str(tmp_path / "nowhere"),))
 
     def test_empty_folder_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=str(tmp_path)):
-            data.find((str(tmp_path),))
+            sources.find((str(tmp_path),))
 
     def test_no_folder_at_all_says_what_to_set(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("JSCC_DATA", raising=False)
         with pytest.raises(ValueError, match="JSCC_DATA"):
-            data.find(())
+            sources.find(())
 
     def test_a_photo_is_found_once(self, tmp_path: Path) -> None:
         self.folder(tmp_path, 3)
         (tmp_path / ".0.png").write_text("what a file manager leaves")
-        assert len(data.find((str(tmp_path), str(tmp_path / "part0")))) == 3
+        assert len(sources.find((str(tmp_path), str(tmp_path / "part0")))) == 3
 
     def test_default_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder(tmp_path / "train", 2)
         monkeypatch.setenv("JSCC_DATA", str(tmp_path))
-        assert len(data.find(())) == 2
+        assert len(sources.find(())) == 2
 
 
 class TestJournal:

@@ -55,7 +55,7 @@ class SendImageRequest(_message.Message):
     IMAGE_ID_FIELD_NUMBER: _builtins.int
     IMAGE_FILE_FIELD_NUMBER: _builtins.int
     method: _builtins.str
-    """Name of the method; empty for the link's default."""
+    """Served name of the method; empty for the link's default."""
     seed: _builtins.int
     """Root seed, 0..2^63 - 1."""
     draw: _builtins.int
@@ -201,7 +201,7 @@ class TransmissionReport(_message.Message):
     SCORE_NS_FIELD_NUMBER: _builtins.int
     TOTAL_NS_FIELD_NUMBER: _builtins.int
     method: _builtins.str
-    """Name of the method."""
+    """Served name of the method."""
     checkpoint_digest: _builtins.str
     """Digest of the checkpoint that made the symbols, 16 hex digits."""
     seed: _builtins.int
@@ -305,7 +305,7 @@ class RunSweepRequest(_message.Message):
     """Root seed, 0..2^63 - 1."""
     @_builtins.property
     def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the methods; empty for the link's default."""
+        """Served names of the methods; empty for the link's default, "all" alone for every one, with its studies."""
 
     @_builtins.property
     def snr_db(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:

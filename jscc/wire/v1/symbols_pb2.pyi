@@ -91,16 +91,19 @@ class RequestContext(_message.Message):
     METHOD_FIELD_NUMBER: _builtins.int
     CHECKPOINT_DIGEST_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    TRANSMITTER_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Free text that the services log, to find one transmission in all logs; at most 200 characters."""
     method: _builtins.str
-    """Name of the method, as `Describe` lists it."""
+    """Served name of the method, as `Describe` lists it."""
     checkpoint_digest: _builtins.str
-    """Digest of the checkpoint. To the encoder: which one to use, empty for the method's default. To the decoder: the one
-    that made the symbols, which must be the one that the decoder understands.
+    """Digest of the checkpoint. To the encoder: the one that the name must stand for, empty for whichever it is. To the
+    decoder: the one that made the symbols, which must be the one that the decoder understands.
     """
     seed: _builtins.int
     """Seed of everything random that this request causes, 0..2^63 - 1. Equal seeds mean equal noise."""
+    transmitter: _builtins.str
+    """To the decoder: served name of the method that made the symbols, so that a refusal can name it; may be empty."""
     def __init__(
         self,
         *,
@@ -108,10 +111,11 @@ class RequestContext(_message.Message):
         method: _builtins.str = ...,
         checkpoint_digest: _builtins.str = ...,
         seed: _builtins.int = ...,
+        transmitter: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_digest", b"checkpoint_digest", "method", b"method", "request_id", b"request_id", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_digest", b"checkpoint_digest", "method", b"method", "request_id", b"request_id", "seed", b"seed", "transmitter", b"transmitter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -295,10 +299,114 @@ class HopTiming(_message.Message):
 Global___HopTiming: _TypeAlias = HopTiming  # noqa: Y015
 
 @_typing.final
-class ServedMethod(_message.Message):
-    """A method that a service serves."""
+class LearnedValues(_message.Message):
+    """Learned values of a method that are worth looking at."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What they are, such as "step_size"; a name that ends with a unit has that unit, any other is without."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The values in the method's order, such as one per iteration."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LearnedValues: _TypeAlias = LearnedValues  # noqa: Y015
+
+@_typing.final
+class Study(_message.Message):
+    """Transmissions that show what a method's options do, beside those with the defaults."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class OptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___OptionValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___OptionValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    SNR_DB_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    images: _builtins.int
+    """How many images of the data set, evenly spread; 0 for all."""
+    @_builtins.property
+    def options(self) -> _containers.MessageMap[_builtins.str, Global___OptionValue]:
+        """The options that are not left at their defaults; empty to send the defaults at other SNRs."""
+
+    @_builtins.property
+    def snr_db(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """SNRs in dB, each -30..60, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        options: _abc.Mapping[_builtins.str, Global___OptionValue] | None = ...,
+        snr_db: _abc.Iterable[_builtins.float] | None = ...,
+        images: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["images", b"images", "options", b"options", "snr_db", b"snr_db"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Study: _TypeAlias = Study  # noqa: Y015
+
+@_typing.final
+class ServedMethod(_message.Message):
+    """A method that a service serves: one half of one checkpoint."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class OptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___OptionValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___OptionValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     NAME_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
@@ -307,10 +415,15 @@ class ServedMethod(_message.Message):
     RHO_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
     CONFIG_JSON_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    TRANSMITTER_METHOD_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    LEARNED_FIELD_NUMBER: _builtins.int
+    STUDIES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name on the wire."""
+    """Served name, which requests ask for: the checkpoint's. Unique within a service."""
     checkpoint: _builtins.str
-    """File name of the checkpoint, without suffix."""
+    """File name of the checkpoint, without suffix; equal to the name."""
     checkpoint_digest: _builtins.str
     """Digest of the checkpoint, 16 hex digits."""
     transmitter_digest: _builtins.str
@@ -321,6 +434,24 @@ class ServedMethod(_message.Message):
     """Parameters of the half that is loaded here."""
     config_json: _builtins.str
     """The method's configuration as JSON."""
+    method: _builtins.str
+    """Name of the transmission method that the checkpoint is of; several checkpoints may share it."""
+    transmitter_method: _builtins.str
+    """Name of the transmission method whose transmitter makes the symbols; another one than `method` for a method that is
+    only another receiver.
+    """
+    @_builtins.property
+    def options(self) -> _containers.MessageMap[_builtins.str, Global___OptionValue]:
+        """Every option that a request may choose, with its default."""
+
+    @_builtins.property
+    def learned(self) -> _containers.RepeatedCompositeFieldContainer[Global___LearnedValues]:
+        """Learned values of the half that is loaded here."""
+
+    @_builtins.property
+    def studies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Study]:
+        """What a full sweep sends beside the defaults."""
+
     def __init__(
         self,
         *,
@@ -331,10 +462,15 @@ class ServedMethod(_message.Message):
         rho: _builtins.float = ...,
         parameters: _builtins.int = ...,
         config_json: _builtins.str = ...,
+        method: _builtins.str = ...,
+        transmitter_method: _builtins.str = ...,
+        options: _abc.Mapping[_builtins.str, Global___OptionValue] | None = ...,
+        learned: _abc.Iterable[Global___LearnedValues] | None = ...,
+        studies: _abc.Iterable[Global___Study] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "checkpoint_digest", b"checkpoint_digest", "config_json", b"config_json", "name", b"name", "parameters", b"parameters", "rho", b"rho", "transmitter_digest", b"transmitter_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "checkpoint_digest", b"checkpoint_digest", "config_json", b"config_json", "learned", b"learned", "method", b"method", "name", b"name", "options", b"options", "parameters", b"parameters", "rho", b"rho", "studies", b"studies", "transmitter_digest", b"transmitter_digest", "transmitter_method", b"transmitter_method"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -389,7 +525,7 @@ class ServiceDescription(_message.Message):
     """Largest image side accepted, in pixels."""
     @_builtins.property
     def methods(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServedMethod]:
-        """Methods served; the first of a name is its default. Empty for the channel."""
+        """Methods served, by name. Empty for the channel and the orchestrator."""
 
     @_builtins.property
     def channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -1,0 +1,214 @@
+"""A real code on real symbols: bytes to the symbols of a frame and back, with the parts of 5G NR.
+
+The bytes are cut into blocks of one length. A block gets a checksum (CRC24A), is coded by the LDPC code of 5G NR (TS
+38.212, with its rate matching and interleaver) and mapped to amplitudes with Gray labels, so that each pair of real
+symbols is one QAM symbol. The receiver computes log-likelihood ratios, decodes by belief propagation and trusts the
+checksums: one block that fails loses the frame. Code, checksum and modulation are those of the library Sionna, imported
+where they are first needed: it takes seconds.
+
+Source: 3GPP TS 38.212 and 38.211; J. Hoydis et al., "Sionna: An Open-Source Library for Next-Generation Physical Layer
+Research", 2022.
+"""
+
+import importlib.util
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jscc.baselines.mcs import Mcs
+
+CRC_BITS = 24
+LENGTH_BYTES = 3
+"""A frame starts with the number of bytes that it carries."""
+
+_INFO_BITS = (3824, 8448)  # the longest blocks of base graphs 2 and 1; the first is for rates of up to 1/3
+_LOWEST_RATE = 1 / 5  # of the code; below, coded bits are repeated
+_GROUP_BLOCKS = 8  # decoded at once: larger tensors leave the cache, and take twice as long per block
+_ITERATIONS = 8  # of belief propagation between two looks at the checksums
+_ROUNDS = 4
+_NOISE_FLOOR = 1e-4  # keeps log-likelihood ratios finite without noise
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How the symbols of one image are divided into blocks.
+
+    Attributes:
+        mcs: modulation and code rate.
+        symbols: real symbols of the frame; those beyond the last block carry nothing.
+        blocks: number of blocks, 1 or more.
+        block_symbols: real symbols of a block.
+        info_bits: bits of a block before coding, checksum included.
+    """
+
+    mcs: Mcs
+    symbols: int
+    blocks: int
+    block_symbols: int
+    info_bits: int
+
+    @property
+    def sent_bits(self) -> int:
+        """Bits that the symbols of a block carry."""
+        return self.block_symbols * self.mcs.bits_per_symbol
+
+    @property
+    def code_bits(self) -> int:
+        """Different bits among them; the others repeat the first ones."""
+        return min(self.sent_bits, math.floor(self.info_bits / _LOWEST_RATE))
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Bytes that can be sent; 0 or less if the frame is too short for anything."""
+        return self.blocks * (self.info_bits - CRC_BITS) // 8 - LENGTH_BYTES
+
+
+def plan(mcs: Mcs, symbols: int) -> Frame:
+    """Divide real symbols into as few equal blocks as the code allows."""
+    longest = _INFO_BITS[mcs.code_rate > 1 / 3]
+    blocks = max(1, math.ceil(symbols * mcs.efficiency / longest))
+    block_symbols = symbols // blocks
+    return Frame(mcs, symbols, blocks, block_symbols, math.floor(block_symbols * mcs.efficiency))
+
+
+def require() -> None:
+    """Check that Sionna and Pillow are installed, without importing them.
+
+    Raises:
+        ModuleNotFoundError: one is not; says how to install it.
+    """
+    for module, name in (("sionna", "Sionna"), ("PIL", "Pillow")):
+        if importlib.util.find_spec(module) is None:
+            hint = "pip install 'jscc-link[digital]'"
+            raise ModuleNotFoundError(f"digital transmission needs {name}: {hint}", name=module)
+
+
+def filler(symbols: int, bits_per_symbol: int) -> Tensor:
+    """Return pseudo-random symbols [n], always the same ones, of mean power about 1."""
+    return modulate(_random_bits(symbols * bits_per_symbol), bits_per_symbol)
+
+
+def send(frame: Frame, payload: bytes) -> Tensor:
+    """Return the symbols [n] of a frame, of mean power about 1. What is not needed is pseudo-random.
+
+    Raises:
+        ValueError: the payload is longer than the frame's capacity.
+    """
+    if len(payload) > frame.capacity_bytes:
+        raise ValueError(f"payload: {len(payload)} bytes, the frame carries {frame.capacity_bytes}")
+    head = len(payload).to_bytes(LENGTH_BYTES, "little")
+    told = torch.from_numpy(np.unpackbits(np.frombuffer(head + payload, np.uint8)).astype(np.float32))
+    bits = _random_bits(frame.blocks * (frame.info_bits - CRC_BITS))
+    bits[: len(told)] = told
+    s = send_blocks(frame, bits.reshape(frame.blocks, -1)).flatten()
+    return torch.cat([s, filler(frame.symbols - len(s), frame.mcs.bits_per_symbol)])
+
+
+def receive(frame: Frame, y: Tensor, noise_power: float) -> bytes | None:
+    """Return the payload of a frame, or None if a block failed.
+
+    Args:
+        frame: as it was sent.
+        y: [n] real symbols, the signal's power about 1.
+        noise_power: variance of the noise per real symbol.
+    """
+    if frame.capacity_bytes < 0:
+        return None
+    y = y[: frame.blocks * frame.block_symbols].reshape(frame.blocks, -1)
+    decoded = []
+    for group in torch.split(y, _GROUP_BLOCKS):
+        bits, valid = receive_blocks(frame, group, noise_power)
+        if not valid.all():  # the others would be decoded for nothing
+            return None
+        decoded.append(bits)
+    raw = np.packbits(torch.cat(decoded).flatten().numpy().astype(np.uint8)).tobytes()
+    count = int.from_bytes(raw[:LENGTH_BYTES], "little")
+    return raw[LENGTH_BYTES : LENGTH_BYTES + count] if count <= frame.capacity_bytes else None
+
+
+def send_blocks(frame: Frame, bits: Tensor) -> Tensor:
+    """Return the symbols [B, n] of blocks of bits [B, info_bits - CRC_BITS], float of 0 and 1."""
+    checked = _checksum(frame.info_bits).encoder(bits)
+    coded = _encoder(frame.info_bits, frame.code_bits, frame.mcs.bits_per_symbol)(checked)
+    return modulate(coded[:, torch.arange(frame.sent_bits) % frame.code_bits], frame.mcs.bits_per_symbol)
+
+
+def receive_blocks(frame: Frame, y: Tensor, noise_power: float) -> tuple[Tensor, Tensor]:
+    """Decode blocks of symbols [B, n], and go on with those whose checksum fails until time is up.
+
+    Returns:
+        Bits [B, info_bits - CRC_BITS], float of 0 and 1, and [B] bool, whether the checksum holds.
+    """
+    repeated = log_ratios(y, frame.mcs.bits_per_symbol, noise_power)
+    ratios = repeated[:, : frame.code_bits].clone()
+    for start in range(frame.code_bits, frame.sent_bits, frame.code_bits):
+        again = repeated[:, start : start + frame.code_bits]
+        ratios[:, : again.shape[1]] += again
+    decoder = _decoder(frame.info_bits, frame.code_bits, frame.mcs.bits_per_symbol)
+    bits, valid = torch.zeros(len(y), frame.info_bits - CRC_BITS), torch.zeros(len(y), dtype=torch.bool)
+    left, messages = torch.arange(len(y)), None
+    for _ in range(_ROUNDS):
+        hard, messages = decoder(ratios[left], msg_v2c=messages)
+        bits[left], holds = _checksum(frame.info_bits)(hard)
+        valid[left] = holds[:, 0]
+        left, messages = left[~holds[:, 0]], messages[~holds[:, 0]]
+        if not len(left):
+            break
+    return bits, valid
+
+
+def modulate(bits: Tensor, bits_per_symbol: int) -> Tensor:
+    """Return the real symbols [..., n] of bits [..., n * bits_per_symbol], equally spaced and of mean power 1."""
+    symbols: Tensor = _modulation(bits_per_symbol)[0](bits).real
+    return symbols
+
+
+def log_ratios(y: Tensor, bits_per_symbol: int, noise_power: float) -> Tensor:
+    """Return log(P(bit is 1) / P(bit is 0)), [B, n * bits_per_symbol], of real symbols [B, n] in white noise."""
+    # Sionna's noise power is that of a complex symbol, of which only the real half counts here.
+    noise = torch.tensor(2 * max(noise_power, _NOISE_FLOOR))
+    ratios: Tensor = _modulation(bits_per_symbol)[1](torch.complex(y, torch.zeros_like(y)), noise)
+    return ratios
+
+
+def _random_bits(count: int) -> Tensor:
+    return torch.randint(2, (count,), generator=torch.Generator().manual_seed(0)).float()
+
+
+# What Sionna builds is kept for the lengths in use: a few tenths of a second and some 10 MB for a decoder.
+
+
+@lru_cache(maxsize=4)
+def _modulation(bits_per_symbol: int) -> tuple[Any, Any]:
+    from sionna.phy.mapping import Demapper, Mapper
+
+    kind = {"constellation_type": "pam", "num_bits_per_symbol": bits_per_symbol, "device": "cpu"}
+    return Mapper(**kind), Demapper("app", **kind)
+
+
+@lru_cache(maxsize=8)
+def _checksum(info_bits: int) -> Any:
+    from sionna.phy.fec.crc import CRCDecoder, CRCEncoder
+
+    return CRCDecoder(CRCEncoder("CRC24A", k=info_bits - CRC_BITS, device="cpu"), device="cpu")
+
+
+@lru_cache(maxsize=8)
+def _encoder(info_bits: int, code_bits: int, bits_per_symbol: int) -> Any:
+    from sionna.phy.fec.ldpc import LDPC5GEncoder
+
+    return LDPC5GEncoder(info_bits, code_bits, bits_per_symbol, device="cpu", check_input=False)
+
+
+@lru_cache(maxsize=8)
+def _decoder(info_bits: int, code_bits: int, bits_per_symbol: int) -> Any:
+    from sionna.phy.fec.ldpc import LDPC5GDecoder
+
+    encoder = _encoder(info_bits, code_bits, bits_per_symbol)
+    # "boxplus" is the exact rule: 0.2 dB better than offset min-sum at 64QAM 616/1024, in the same time.
+    return LDPC5GDecoder(encoder, cn_update="boxplus", num_iter=_ITERATIONS, return_state=True, device="cpu")

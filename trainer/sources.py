@@ -1,0 +1,156 @@
+"""Where training photos come from: folders and named sets, decoded once into a cache."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from jscc import div2k, images
+from jscc.datasets import DownloadError
+from trainer.data import Photos
+from trainer.journal import interval_s
+
+
+def split(names: tuple[str, ...], every: int) -> tuple[list[int], list[int]]:
+    """Split photos into (training, validation) indices: every n-th by name is for validation."""
+    order = sorted(range(len(names)), key=lambda index: names[index])
+    validation = set(order[::every])
+    return [index for index in range(len(names)) if index not in validation], sorted(validation)
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """Return `wanted` indices (or all) that are evenly spread over range(count)."""
+    wanted = min(count, wanted)
+    return [index * count // wanted for index in range(wanted)]
+
+
+def find(folders: tuple[str, ...]) -> dict[Path, int]:
+    """List the photos of folders, or of $JSCC_DATA/train when there is none.
+
+    Args:
+        folders: folders, searched with all that is in them; "div2k" is the data set, "./div2k" a folder.
+
+    Returns:
+        The number of the folder that each photo was first found in, sorted by file name.
+
+    Raises:
+        ValueError: there is no such folder or no photo in it, or a set cannot be downloaded; says which and why.
+    """
+    root = os.environ.get("JSCC_DATA")
+    if not folders and not root:
+        raise ValueError("data: no photos given: set JSCC_DATA (photos in $JSCC_DATA/train), data.folders or --data")
+    found: dict[Path, int] = {}
+    for number, folder in enumerate([_folder(name) for name in folders] or [Path(root or "") / "train"]):
+        if not folder.is_dir():
+            raise ValueError(f"data: no folder {folder}")
+        photos = [path.resolve() for path in folder.rglob("*") if _is_photo(path)]
+        if not photos:
+            raise ValueError(f"data: no photo ({', '.join(sorted(images.SUFFIXES))}) under {folder}")
+        for path in photos:  # a photo that is found twice must not be trained on and validated with
+            found.setdefault(path, number)
+    return {path: found[path] for path in sorted(found, key=lambda path: (path.name, str(path)))}
+
+
+def _folder(name: str) -> Path:
+    if name != div2k.NAME:
+        return Path(name).expanduser()
+    try:
+        return div2k.open_folder(_Bars())
+    except DownloadError as error:
+        raise ValueError(f"data: folders: div2k: {error}") from error
+
+
+class _Bars:
+    """Progress of downloads and of unpacking, one bar for each task."""
+
+    def add_task(self, description: str, *, total: float | None) -> Any:
+        """Begin a task of `total` bytes."""
+        return tqdm(desc=description, total=total, unit="B", unit_scale=True, mininterval=interval_s())
+
+    def advance(self, task: Any, advance: float, /) -> None:
+        """Count further bytes."""
+        task.update(advance)
+
+    def remove_task(self, task: Any, /) -> None:
+        """End a task."""
+        task.close()
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in images.SUFFIXES and not path.name.startswith(".")
+
+
+def shares(origins: Iterable[int], weights: tuple[float, ...]) -> Tensor:
+    """Return each photo's share [photos] of the draws, so that every folder gets its weight.
+
+    Args:
+        origins: number of the folder of each photo.
+        weights: of the folders, in any unit.
+
+    Raises:
+        ValueError: no photo of some folder is left for training.
+    """
+    numbers = torch.tensor(list(origins))
+    counts = torch.bincount(numbers, minlength=len(weights))
+    if int(counts.min()) == 0:
+        raise ValueError(f"data: weights: folder {int(counts.argmin())} has no photo of its own to train on")
+    return (torch.tensor(weights, dtype=torch.float64) / counts)[numbers]
+
+
+def read_image(path: Path) -> Tensor:
+    """Read an image file as uint8 [3, H, W].
+
+    Raises:
+        ImageError: the file is no image; names the file.
+    """
+    return torch.from_numpy(images.read_image(path)).permute(2, 0, 1).contiguous()
+
+
+def load(paths: Iterable[Path], cache: Path) -> Photos:
+    """Load photos through a cache of decoded pixels.
+
+    Args:
+        paths: the files; their names and sizes in bytes are the key of the cache.
+        cache: folder for `<key>.npy` (uint8 [n]) and `<key>.json` (heights and widths); created when missing.
+
+    Raises:
+        ImageError: a file cannot be decoded; names it.
+    """
+    paths = list(paths)
+    key = hashlib.blake2b(
+        json.dumps([[path.name, path.stat().st_size] for path in paths]).encode(), digest_size=8
+    ).hexdigest()
+    pixels_file, index_file = cache / f"{key}.npy", cache / f"{key}.json"
+    if not index_file.is_file():  # written last
+        cache.mkdir(parents=True, exist_ok=True)
+        _decode(paths, pixels_file, index_file)
+    pixels: NDArray[np.uint8] = np.load(pixels_file)
+    sizes = torch.tensor(json.loads(index_file.read_text(encoding="utf-8")), dtype=torch.int64).reshape(-1, 2)
+    lengths = 3 * sizes.prod(dim=1)
+    names = tuple(path.name for path in paths)
+    return Photos(torch.from_numpy(pixels), lengths.cumsum(0) - lengths, sizes, names)
+
+
+def _decode(paths: list[Path], pixels_file: Path, index_file: Path) -> None:
+    """Decode photo by photo, so that memory holds one of them; the length is put in at the end."""
+    raw, temporary = (pixels_file.with_name(f"{pixels_file.stem}.{os.getpid()}.{kind}") for kind in ("raw", "tmp"))
+    sizes = []
+    with raw.open("wb") as file:
+        for path in tqdm(paths, "decoding photos, once", mininterval=interval_s(), maxinterval=float("inf")):
+            photo = read_image(path)
+            sizes.append(list(photo.shape[1:]))
+            file.write(photo.numpy().data)
+    with temporary.open("wb") as file:
+        np.save(file, np.memmap(raw, dtype=np.uint8, mode="r"))
+    raw.unlink()
+    os.replace(temporary, pixels_file)
+    temporary.write_text(json.dumps(sizes), encoding="utf-8")
+    os.replace(temporary, index_file)
