@@ -247,8 +247,9 @@ class Receiver(nn.Module):
         x_hat = self._reconstruct(estimates[-1], side, snr_db)
         loss = criterion(x_hat, x)
         if len(estimates) > 1:
-            drawn = int(torch.randint(len(estimates) - 1, (), generator=generator, device=generator.device))
-            loss = loss + _TRUNCATION_WEIGHT * criterion(self._reconstruct(estimates[drawn], side, snr_db), x)
+            drawn = torch.randint(len(estimates) - 1, (1,), generator=generator, device=generator.device).to(x.device)
+            earlier = torch.stack(estimates[:-1]).index_select(0, drawn)[0]  # without waiting for the device
+            loss = loss + _TRUNCATION_WEIGHT * criterion(self._reconstruct(earlier, side, snr_db), x)
         return loss, x_hat
 
     def _iterate(self, y: Tensor, side: Side, state: ChannelState) -> list[Tensor]:
