@@ -13,6 +13,8 @@ from services.orchestrator.routes import Route
 
 MAX_SNRS = 100
 MAX_DRAWS = 1000
+PICTURES_SNR_DB = 5.0
+"""SNR of the paper's visual comparison."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,10 @@ class SweepSpec:
 
     @property
     def shown_snr_db(self) -> tuple[float, ...]:
-        """The SNRs at which pictures are kept: lowest, middle and highest."""
+        """The SNRs at which pictures are kept: lowest, highest, and the one nearest to that of the paper's pictures."""
         snrs = sorted(self.snr_db)
-        return tuple(dict.fromkeys((snrs[0], snrs[len(snrs) // 2], snrs[-1])))
+        middle = min(snrs, key=lambda snr_db: abs(snr_db - PICTURES_SNR_DB))
+        return tuple(dict.fromkeys((snrs[0], middle, snrs[-1])))
 
 
 class Kind(NamedTuple):
