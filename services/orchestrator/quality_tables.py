@@ -111,8 +111,8 @@ def _is_trained(results: Results, series: Series) -> bool:
 
 
 def _rival(series: Series, method: str, others: Sequence[Series]) -> Series | None:
-    for other in others:
-        if other.method == method and same_rate(series.rho, other.rho):
+    for other in others:  # a method's checkpoints for other rates are named after it, such as softcast_0625
+        if f"{other.method}_".startswith(f"{method}_") and same_rate(series.rho, other.rho):
             return other
     return None
 
