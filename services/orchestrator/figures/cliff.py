@@ -61,7 +61,7 @@ def draw(results: Results) -> Figure:
     fixed = [(style_of(item.variant), item) for item in computed if item.variant.endswith(_FIXED)] + _best_code(results)
     if not fixed:
         raise NoDataError("no fixed-rate reference (jpeg_fixed, webp_fixed) and no transmission with the option mcs")
-    rho = fixed[0][1].rho
+    rho = max(item.rho for _, item in fixed)
     fixed = [(style, item) for style, item in fixed if same_rate(item.rho, rho)]
     peers = [item for item in (*sent, *computed) if same_rate(item.rho, rho)]
     digital = [(style_of(item.variant, names), item) for item in peers if _follows(item, fixed)]

@@ -3,6 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from services.orchestrator.aggregate import Series, by_rate, curve, main_series, parameters
 from services.orchestrator.figures.canvas import (
@@ -46,6 +47,9 @@ def draw(results: Results) -> Figure:
     fills = {item.variant: _FILLS[at % len(_FILLS)] for at, group in enumerate(by_rate(shown)) for item in group}
     handles = [_point(axes, item, (counts[item.variant], points[item.variant][snr_db]), fills, names) for item in shown]
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda parameters, _: f"{parameters / 1e6:g} M"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.15, y=0.15)
     axes.set(xlabel="parameters of transmitter and receiver", ylabel=f"PSNR at {snr_db:g} dB (dB)")
     axes.set_title(facts(shown, {image for item in shown for image in item.images}))

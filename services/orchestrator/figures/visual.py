@@ -90,6 +90,7 @@ def _scores(results: Results, picture: Picture, psnr_db: float) -> Scored | None
     """The transmission or reference that made a picture: of those that it can be, the one with its PSNR."""
     sent = [row for row in results.rows if row.method == picture.method and not row.options]
     computed = [item for item in results.references if item.curve == picture.method]
+    computed.sort(key=lambda item: item.rho, reverse=True)  # a picture of a reference is that of the highest rate
     every: list[Scored] = [*sent, *computed]
     candidates = [
         item
