@@ -67,7 +67,7 @@ _KNOWN = {
     "model_based_12": Style("Model-based (12 ch.)", Family.LEARNED, "#E69F00", "D"),
     "kltjscc": Style("KLT-JSCC", Family.LEARNED, "#117733", "v"),
     "softcast": Style("SoftCast", Family.ANALOG, "#CC79A7", "P"),
-    "softcast_0625": Style("SoftCast (low rate)", Family.ANALOG, "#AA4499", "*"),
+    "softcast_0625": Style("SoftCast (low rate)", Family.ANALOG, "#CC79A7", "*"),
     "digital": Style("Digital, real code, rate-adaptive", Family.DIGITAL, "#000000", "X"),
     "jpeg_adaptive": Style("JPEG + ideal code, rate-adaptive", Family.DIGITAL, "#009E73", "<"),
     "webp_adaptive": Style("WebP + ideal code, rate-adaptive", Family.DIGITAL, "#332288", ">"),
@@ -80,8 +80,8 @@ _KNOWN = {
     "gaussian_spectrum": Style("Gaussian source, image's spectrum (no bound on images)", Family.REFERENCE, _GREY, ""),
 }
 _ORDER = list(_KNOWN)
-_SPARE_COLOURS = ("#999933", "#44AA99", "#661100", "#6699CC", "#000000", "#888888")
-_SPARE_MARKERS = ("h", "d", "8", "H", "3", "4", "+", "x")
+_SPARE_COLOURS = ("#AA4499", "#999933", "#44AA99", "#661100", "#6699CC", "#000000", "#888888")
+_SPARE_MARKERS = ("h", "d", "8", "H", "3", "4", "+", "x", ".")
 FIXED_CODE = Style("Digital, real code, fixed rate", Family.FIXED, "#000000", "3")
 """The method `digital` where its rate does not follow the SNR."""
 
