@@ -18,6 +18,7 @@ MAX_SIDE_PX = 4096
 SIZE_BITS = 12
 
 _POWER_FLOOR = 1e-12
+_NOISE_POWER_FLOOR = 1e-4
 _TWISTER_WORDS = 624
 _TWISTER_OFFSET_BYTES = 24  # after seed, flags and position in the state of torch's CPU generator
 
@@ -69,6 +70,12 @@ class ChannelState:
     """
 
     noise_power: Tensor
+
+    @property
+    def snr_db(self) -> Tensor:
+        """SNR [B] in dB of unit signal power, at most 40 dB, so that no noise is a number too."""
+        snr_db: Tensor = -10 * self.noise_power.float().clamp_min(_NOISE_POWER_FLOOR).log10()
+        return snr_db
 
 
 def noise_variance(snr_db: Tensor) -> Tensor:

@@ -41,7 +41,6 @@ SCALE_BITS = 8
 SCALE_LOG2 = (-8.0, 8.0)
 CONDITIONED_SNR_DB = (-6.0, 21.0)
 """The SNRs of training. Beyond them the networks act as at the ends: what they have not seen would only do harm."""
-_NOISE_POWER_FLOOR = 1e-4
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ class Receiver(nn.Module):
         check_received(y, side, self.config.layout(side.height_px, side.width_px))
         rows, columns = padded_size(side.height_px, side.width_px, DOWNSAMPLING)
         scale = dequantise_log2(side.codes, *SCALE_LOG2, SCALE_BITS)
-        snr_db = (-10 * state.noise_power.clamp_min(_NOISE_POWER_FLOOR).log10()).clamp(*CONDITIONED_SNR_DB)
+        snr_db = state.snr_db.clamp(*CONDITIONED_SNR_DB)
         z = self.head((y * scale).reshape(-1, self.config.latent_channels, rows, columns))
         for blocks, attention, carrier in zip(self.blocks, self.attention, self.carriers, strict=True):
             z = carrier(attention(blocks(z), snr_db))

@@ -38,7 +38,6 @@ PATCH_PX = 4
 MAX_STEPS = 50
 LOG_DEVIATION = (-3.0, -0.055)
 """log of the residual's deviation: at 0 dB SNR and per dB; a fit to DeepJSCC's 24 to 36 dB of PSNR at -5 to 20 dB."""
-_NOISE_POWER_FLOOR = 1e-4
 _EMBEDDING = 128
 
 
@@ -128,7 +127,7 @@ class Receiver(nn.Module):
         first = self._reconstruct(y, side, state)
         if options.steps == 0 or options.strength == 0:
             return first
-        snr_db = _snr_db(state)
+        snr_db = state.snr_db
         shape = pad_to_multiple(first, self._multiple()).shape
         generator = noise_generator(options.seed)
         noise = torch.randn(shape[1:], generator=generator).to(y.device).expand(shape)
@@ -156,7 +155,7 @@ class Receiver(nn.Module):
         y, side, state = received
         with torch.no_grad():
             first = self._reconstruct(y, side, state)
-        snr_db = _snr_db(state)
+        snr_db = state.snr_db
         deviation = _deviation(snr_db)
         residual = (x - first) / deviation
         draws = torch.rand(2, len(x), generator=generator, device=generator.device).to(x.device)
@@ -255,11 +254,6 @@ def _fourier(snr_db: Tensor, t: Tensor) -> Tensor:
     octaves = torch.exp2(torch.arange(_EMBEDDING // 4, device=t.device) / 6 - 2)
     angles = torch.cat([(snr_db / 10)[:, None] * octaves, t[:, None] * octaves], dim=1)
     return torch.cat([angles.sin(), angles.cos()], dim=1)
-
-
-def _snr_db(state: ChannelState) -> Tensor:
-    snr_db: Tensor = -10 * state.noise_power.float().clamp_min(_NOISE_POWER_FLOOR).log10()
-    return snr_db
 
 
 def _deviation(snr_db: Tensor) -> Tensor:

@@ -39,7 +39,6 @@ MAX_CODE_BITS = 15
 SCALE_LOG2 = (-8.0, 8.0)
 NOISE_LOG2 = (-20.0, 10.0)  # SNRs of 60 to -30 dB
 _FIRST_CODES = 2  # scale, noise power
-_NOISE_POWER_FLOOR = 1e-4
 _HALF_PX = PATCH_PX // 2
 _BLOCK = 3 * _HALF_PX**2
 
@@ -191,10 +190,9 @@ class Receiver(nn.Module):
         with torch.autocast(y.device.type, enabled=False):
             estimate, posterior, deviation = self._estimate(y.float(), side, state)
             image = self.tables.synthesise(estimate * deviation)
-        snr_db = -10 * state.noise_power.float().clamp_min(_NOISE_POWER_FLOOR).log10()
-        features = self.coarse_body(self.coarse_head(torch.cat([estimate, posterior], dim=1)), snr_db)
+        features = self.coarse_body(self.coarse_head(torch.cat([estimate, posterior], dim=1)), state.snr_db)
         blocks = F.pixel_unshuffle(4 * (image - 0.5), _HALF_PX)
-        features = self.fine_body(self.grow(features) + self.fine_head(blocks), snr_db)
+        features = self.fine_body(self.grow(features) + self.fine_head(blocks), state.snr_db)
         correction = self.output(features).float() * posterior * deviation
         with torch.autocast(y.device.type, enabled=False):
             x_hat = crop(self.tables.synthesise(estimate * deviation + correction), side)

@@ -50,7 +50,6 @@ DOWNSAMPLING = 2**STAGES
 SCALE_BITS = 8
 SCALE_LOG2 = (-8.0, 8.0)
 MAX_ITERATIONS = 16
-_NOISE_POWER_FLOOR = 1e-4
 _PRIOR_FLOOR = 1e-3
 _TRUNCATION_WEIGHT = 0.5
 
@@ -220,7 +219,7 @@ class Receiver(nn.Module):
         most = self.config.iterations
         if most < options.K:
             raise ValueError(f"options.K: {options.K} iterations, this checkpoint has {most}")
-        snr_db = _snr_db(state)
+        snr_db = state.snr_db
         x_hat = self._reconstruct(self._iterate(y, side, state)[(options.K or most) - 1], side, snr_db)
         return x_hat if self.training else x_hat.clamp(0, 1)
 
@@ -243,7 +242,7 @@ class Receiver(nn.Module):
             The loss and the last iteration's x_hat.
         """
         y, side, state = received
-        estimates, snr_db = self._iterate(y, side, state), _snr_db(state)
+        estimates, snr_db = self._iterate(y, side, state), state.snr_db
         x_hat = self._reconstruct(estimates[-1], side, snr_db)
         loss = criterion(x_hat, x)
         if len(estimates) > 1:
@@ -256,7 +255,7 @@ class Receiver(nn.Module):
         """Return the whitened latents [B, C, H/8, W/8] after each iteration, times the image's scale."""
         check_received(y, side, self.config.layout(side.height_px, side.width_px))
         rows, columns = padded_size(side.height_px, side.width_px, DOWNSAMPLING)
-        snr_db = _snr_db(state)
+        snr_db = state.snr_db
         noise_power = state.noise_power.float()[:, None, None, None]
         amplitude = (self.log_power(snr_db) / 2).exp()[:, :, None, None]
         y = y.float().reshape(-1, self.config.latent_channels, rows, columns)
@@ -275,11 +274,6 @@ class Receiver(nn.Module):
         for stage, carrier in zip(self.stages, self.carriers, strict=True):
             z = carrier(stage(z, snr_db))
         return crop(z, side).float() + 0.5
-
-
-def _snr_db(state: ChannelState) -> Tensor:
-    snr_db: Tensor = -10 * state.noise_power.float().clamp_min(_NOISE_POWER_FLOOR).log10()
-    return snr_db
 
 
 @torch.no_grad()

@@ -27,11 +27,10 @@ from services.orchestrator.figures.canvas import (
     rho_text,
     tick_snrs,
 )
+from services.orchestrator.references import DESIGN_SNR_DB
 from services.orchestrator.results import Results
 from services.orchestrator.style import FIXED_CODE, Style, style_of
 
-DESIGN_SNR_DB = 10.0
-"""What fixed-rate references are designed for, and at which the best of a real code's fixed rates is chosen."""
 LEAST_DROP_DB = 3.0
 """A smaller drop is no cliff."""
 LEVEL_DB = 1.0
