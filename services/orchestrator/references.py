@@ -4,7 +4,6 @@ They are computed here, not transmitted: no symbol crosses the link for them.
 """
 
 import asyncio
-import math
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from jscc.baselines.spectrum import Spectrum, measure_spectrum
 from jscc.datasets import Dataset, ImageRef
 from jscc.images import Pixels, encode_png, read_image
 from jscc.metrics import Lpips, Scores, psnr_db, score
+from services.orchestrator.aggregate import same_rate
 from services.orchestrator.estimate import Line, cores
 from services.orchestrator.plan import shown_image
 from services.orchestrator.store import Picture, Reference, Store
@@ -35,8 +35,6 @@ CURVES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Every curve by what it is made with."""
 CHEAP = ("jpeg", "webp", GAUSSIAN)
-SAME_RATE = 0.02
-"""Rates that differ by less than this share get one set of references."""
 _FILES_PER_POINT = 5
 """Files that the search for the best quality makes for a point, measured on Kodak; the others it has made already."""
 _PROBE_QUALITY = 50
@@ -230,10 +228,10 @@ class _Result:
 
 
 def distinct_rates(rhos: Sequence[float]) -> tuple[float, ...]:
-    """Return the rates, highest first, without those that differ from another by less than SAME_RATE."""
+    """Return the rates, highest first, each once (see aggregate.same_rate)."""
     kept: list[float] = []
     for rho in sorted(rhos, reverse=True):
-        if not any(math.isclose(rho, other, rel_tol=SAME_RATE) for other in kept):
+        if not any(same_rate(rho, other) for other in kept):
             kept.append(rho)
     return tuple(kept)
 
