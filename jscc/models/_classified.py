@@ -1,24 +1,36 @@
 """The classified linear analog code: a patch transform whose power and channel uses follow each patch's activity.
 
-Every patch of an image belongs to one of a few classes of activity, which is told. The classes' coefficient variances
-are a table that both ends have. So both ends know for an image, from the counts of its classes alone, which
-coefficients of which patches are worth a channel use, and how much power each gets.
+The patches' mean colours, three coefficients each, hold most of an image's energy and are alike from patch to patch.
+They make a small picture, the colour plane, which is transformed as a whole; its spectrum's variances are a table over
+frequency. Every patch belongs to one of a few classes of activity, which is told; the classes' variances of the other
+765 coefficients are a table too. So both ends know for an image, from its size and its classes alone, which
+coefficients are worth a channel use, and how much power each gets.
 
 Source: classification as in W.-H. Chen and C. H. Smith, "Adaptive Coding of Monochrome and Color Images", IEEE Trans.
-Communications, 1977; power by K.-H. Lee and D. Petersen, "Optimal linear coding for vector channels", 1976.
+Communications, 1977; power by K.-H. Lee and D. Petersen, "Optimal linear coding for vector channels", 1976; whole-image
+DCT of what is smooth after S. Jakubczak and D. Katabi, "A Cross-Layer Design for Scalable Mobile Video", MobiCom 2011.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jscc.models import _linear
 
 PATCH_PX = 16
 COEFFICIENTS = 3 * PATCH_PX**2
+COLOURS = 3
+"""The first coefficients are a patch's mean colour."""
 _LEVELS_PER_OCTAVE = 16
 """Variances are whole numbers on a logarithmic scale, exact in float16, so that both ends sort them alike."""
+_LEVELS = 1024
+"""Levels of an image's variances are in -_LEVELS/2 .. _LEVELS/2 - 1."""
+_RINGS_PER_OCTAVE = 2
+_RINGS = 8 * _RINGS_PER_OCTAVE + 2
+"""Rings of spatial frequency, from the mean of the plane over 2^-8 to above 1 in half cycles a patch."""
 _BISECTIONS = 60
 _ACTIVITY_FLOOR = 1e-6
+_VARIANCE_FLOOR = 1e-9
 
 
 class Tables(nn.Module):
@@ -28,113 +40,188 @@ class Tables(nn.Module):
     mean: Tensor
     edges: Tensor
     level: Tensor
+    plane_level: Tensor
 
     def __init__(self, classes: int) -> None:
         """Build placeholders for `classes` classes; `fit` fills them."""
         super().__init__()
         self.classes = classes
-        self.register_buffer("basis", _linear.hadamard_packet(PATCH_PX, 4).T.contiguous())
-        self.register_buffer("mean", torch.full((3,), 0.5))
+        packet = _linear.hadamard_packet(PATCH_PX, 4).T
+        first = torch.arange(COLOURS) * PATCH_PX**2
+        rest = torch.tensor([row for row in range(COEFFICIENTS) if row % PATCH_PX**2])
+        self.register_buffer("basis", packet[torch.cat([first, rest])].contiguous())
+        self.register_buffer("mean", torch.full((COLOURS,), 0.5))
         self.register_buffer("edges", torch.linspace(-4, 4, classes + 1)[1:-1])
-        falling = -torch.arange(COEFFICIENTS) // 4
+        falling = -torch.arange(COEFFICIENTS - COLOURS) // 4
         self.register_buffer("level", (falling + _LEVELS_PER_OCTAVE * torch.arange(classes)[:, None]).float())
+        self.register_buffer("plane_level", -16.0 * torch.arange(_RINGS).expand(COLOURS, -1))
 
     def analyse(self, x: Tensor) -> Tensor:
-        """Transform x [B, 3, H, W], sides multiples of 16, to coefficients [B, 768, H/16, W/16]."""
-        kernel = self.basis.reshape(-1, 3, PATCH_PX, PATCH_PX)
-        return nn.functional.conv2d(x - self.mean[:, None, None], kernel, stride=PATCH_PX)
+        """Transform x [B, 3, H, W], sides multiples of 16, to coefficients [B, 768, H/16, W/16], patch by patch."""
+        return _mix(self.basis, F.pixel_unshuffle(x - self.mean[:, None, None], PATCH_PX))
 
     def synthesise(self, coefficients: Tensor) -> Tensor:
         """Invert `analyse`."""
-        kernel = self.basis.reshape(-1, 3, PATCH_PX, PATCH_PX)
-        image = nn.functional.conv_transpose2d(coefficients, kernel, stride=PATCH_PX)
-        return image + self.mean[:, None, None]
+        return F.pixel_shuffle(_mix(self.basis.T, coefficients), PATCH_PX) + self.mean[:, None, None]
 
     def classify(self, x: Tensor) -> Tensor:
         """Return the class [B, H/16, W/16] int64 of every patch of x [B, 3, H, W]."""
         return torch.bucketize(activity(x), self.edges)
 
-    def variance(self) -> Tensor:
-        """Return the variances [classes, 768] in float64."""
-        return torch.exp2(self.level.double() / _LEVELS_PER_OCTAVE)
-
-    def select(self, classes: Tensor, channel_uses: int) -> Tensor:
-        """Choose the coefficients that are sent: those of the largest variances.
+    def levels(self, classes: Tensor) -> Tensor:
+        """Return the variances' levels int64 [B, 768, h, w] of all coefficients, colours as a spectrum.
 
         Args:
             classes: [B, h, w] class of every patch.
-            channel_uses: how many, per image.
-
-        Returns:
-            bool [B, 768, h, w] with channel_uses true entries per image; ties go to the first patches.
         """
-        order = self.level.flatten().sort(descending=True, stable=True).indices
-        rank = torch.empty_like(order)
-        rank[order] = torch.arange(len(order), device=order.device)
-        patches = classes.flatten(1)
-        place = torch.arange(patches.shape[1], device=classes.device)
-        key = rank.reshape(self.classes, -1)[patches] * patches.shape[1] + place[:, None]
-        last = key.flatten(1).kthvalue(channel_uses, dim=1).values
-        return (key <= last[:, None, None]).transpose(1, 2).reshape(-1, COEFFICIENTS, *classes.shape[1:])
-
-    def power(self, classes: Tensor, chosen: Tensor, noise_power: Tensor) -> Tensor:
-        """Water-fill one unit of power per channel use over the chosen coefficients.
-
-        Args:
-            classes: [B, h, w].
-            chosen: [B, 768, h, w] from `select`.
-            noise_power: [B] for which the power is best.
-
-        Returns:
-            Power of every coefficient float32 [B, 768, h, w], 0 where it is not sent or not worth any.
-        """
-        patches = classes.flatten(1)
-        member = nn.functional.one_hot(patches, self.classes).double()
-        count = member.transpose(1, 2) @ chosen.flatten(2).transpose(1, 2).double()  # [B, classes, 768]
-        table = _water_fill(self.variance(), count, noise_power.double()[:, None, None]).float()
-        power = table.gather(1, patches[:, :, None].expand(-1, -1, COEFFICIENTS)).transpose(1, 2)
-        spread: Tensor = power.reshape(-1, COEFFICIENTS, *classes.shape[1:]) * chosen
-        return spread
-
-    def deviation(self, classes: Tensor) -> Tensor:
-        """Return the standard deviation float32 [B, 768, h, w] of every coefficient."""
-        return self.variance().sqrt().float()[classes].permute(0, 3, 1, 2)
+        patches = self.level.long()[classes].permute(0, 3, 1, 2)
+        rows, columns = classes.shape[1:]
+        plane = self.plane_level.long()[:, _rings(rows, columns, classes.device)]
+        plane[:, 0, 0] += _size_level(rows * columns)
+        return torch.cat([plane.expand(len(classes), -1, -1, -1), patches], dim=1)
 
     @torch.no_grad()
     def fit(self, images: list[Tensor]) -> None:
-        """Fit basis, classes and variances to training images uint8 [3, H, W]."""
+        """Fit bases, classes and variances to training images uint8 [3, H, W]."""
         code = _linear.fit(images, PATCH_PX)
-        self.basis.copy_(code.basis)
+        self.basis.copy_(_colours_first(code))
         self.mean.copy_(code.mean)
         patches = torch.cat([_patches(image) for image in images])
         active = activity(patches)[:, 0, 0]
         self.edges.copy_(torch.quantile(active, torch.linspace(0, 1, self.classes + 1)[1:-1]))
         members = torch.bucketize(active, self.edges)
         for number in range(self.classes):
-            spectrum = self.analyse(patches[members == number]).flatten(1)
-            level = _LEVELS_PER_OCTAVE * spectrum.square().mean(0).clamp_min(1e-9).log2()
-            self.level[number] = level.round()
+            spectrum = self.analyse(patches[members == number]).flatten(1)[:, COLOURS:]
+            self.level[number] = _level(spectrum.square().mean(0))
+        self.plane_level.copy_(self._plane_levels(images))
+
+    def _plane_levels(self, images: list[Tensor]) -> Tensor:
+        energy, count = torch.zeros(COLOURS, _RINGS).double(), torch.zeros(_RINGS).double()
+        for image in images:
+            height_px, width_px = (side // PATCH_PX * PATCH_PX for side in image.shape[1:])
+            plane = to_spectrum(self.analyse(image[None, :, :height_px, :width_px].float() / 255))[0, :COLOURS]
+            rows, columns = plane.shape[1:]
+            plane[:, 0, 0] /= (rows * columns) ** 0.5
+            ring = _rings(rows, columns, plane.device).flatten()
+            energy.index_add_(1, ring, plane.square().flatten(1).double())
+            count.index_add_(0, ring, torch.ones(len(ring)).double())
+        level = _level(energy / count)
+        for ring in range(_RINGS - 2, 0, -1):  # frequencies that no photo was large enough for: 1/f^2, as pictures have
+            if not count[ring]:
+                level[:, ring] = level[:, ring + 1] + 2 * _LEVELS_PER_OCTAVE // _RINGS_PER_OCTAVE
+        return level
+
+
+def _mix(matrix: Tensor, z: Tensor) -> Tensor:
+    """Multiply the channels of z [B, C, h, w] by a matrix; a convolution in float32 takes four times as long."""
+    return (matrix @ z.flatten(2)).reshape(len(z), -1, *z.shape[2:])
+
+
+def to_spectrum(coefficients: Tensor) -> Tensor:
+    """Transform the colour plane of coefficients [B, 768, h, w] by the orthonormal DCT; the others stay."""
+    rows, columns = (_linear.dct_basis(size, coefficients.device) for size in coefficients.shape[-2:])
+    return torch.cat([rows @ coefficients[:, :COLOURS] @ columns.T, coefficients[:, COLOURS:]], dim=1)
+
+
+def from_spectrum(spectrum: Tensor) -> Tensor:
+    """Invert `to_spectrum`."""
+    rows, columns = (_linear.dct_basis(size, spectrum.device) for size in spectrum.shape[-2:])
+    return torch.cat([rows.T @ spectrum[:, :COLOURS] @ columns, spectrum[:, COLOURS:]], dim=1)
+
+
+def per_patch(spectrum_variance: Tensor) -> Tensor:
+    """Return the variances [B, 768, h, w] patch by patch of those of a spectrum: the plane's mean everywhere in it."""
+    plane = spectrum_variance[:, :COLOURS]
+    return torch.cat([plane.mean((2, 3), keepdim=True).expand_as(plane), spectrum_variance[:, COLOURS:]], dim=1)
+
+
+def variance(levels: Tensor) -> Tensor:
+    """Return the variances float32 of levels."""
+    return torch.exp2(levels.float() / _LEVELS_PER_OCTAVE)
+
+
+def select(levels: Tensor, channel_uses: int) -> Tensor:
+    """Choose the coefficients that are sent: those of the highest levels.
+
+    Args:
+        levels: int64 [B, 768, h, w].
+        channel_uses: how many, per image.
+
+    Returns:
+        bool [B, 768, h, w] with channel_uses true entries per image; ties go to the first coefficients.
+    """
+    flat = levels.flatten(1)
+    key = torch.arange(flat.shape[1], device=levels.device) - flat * flat.shape[1]
+    last = key.kthvalue(channel_uses, dim=1, keepdim=True).values
+    return (key <= last).reshape(levels.shape)
+
+
+def power(levels: Tensor, chosen: Tensor, noise_power: Tensor) -> Tensor:
+    """Water-fill one unit of power per channel use over the chosen coefficients.
+
+    Minimises the sum of lambda s2 / (p + s2), which gives p = sqrt(s2 lambda / mu) - s2, cut off at zero.
+
+    Args:
+        levels: int64 [B, 768, h, w].
+        chosen: bool [B, 768, h, w] from `select`.
+        noise_power: [B] for which the power is best.
+
+    Returns:
+        Power of every coefficient float32 [B, 768, h, w], 0 where it is not sent or not worth any.
+    """
+    place = (levels + _LEVELS // 2).clamp(0, _LEVELS - 1).flatten(1)
+    sent = chosen.flatten(1)
+    count = torch.zeros(len(levels), _LEVELS, dtype=torch.float64, device=levels.device)
+    count.scatter_add_(1, place, sent.double())
+    table = _water_fill(count, noise_power.double()[:, None]).float()
+    return (table.gather(1, place) * sent).reshape(levels.shape)
+
+
+def _water_fill(count: Tensor, noise_power: Tensor) -> Tensor:
+    """Return the power [B, levels] of each level, of which there are count [B, levels] coefficients."""
+    levels = torch.arange(_LEVELS, dtype=torch.float64, device=count.device) - _LEVELS // 2
+    root = (noise_power * torch.exp2(levels / _LEVELS_PER_OCTAVE)).sqrt()
+    total = count.sum(dim=1, keepdim=True)
+    low, high = torch.full_like(total, -60.0), torch.full_like(total, 60.0)
+    for _ in range(_BISECTIONS):  # on log2 of the water level
+        over = ((root * torch.exp2((low + high) / 2) - noise_power).clamp_min(0) * count).sum(1, keepdim=True) > total
+        low, high = torch.where(over, low, (low + high) / 2), torch.where(over, (low + high) / 2, high)
+    return (root * torch.exp2(low) - noise_power).clamp_min(0)
 
 
 def activity(x: Tensor) -> Tensor:
     """Return log2 of the energy of every 16x16 patch [B, H/16, W/16] about its own mean colour."""
-    mean = nn.functional.avg_pool2d(x, PATCH_PX)
-    square = nn.functional.avg_pool2d(x.square(), PATCH_PX)
+    mean = F.avg_pool2d(x, PATCH_PX)
+    square = F.avg_pool2d(x.square(), PATCH_PX)
     energy = (square - mean.square()).sum(dim=1) * PATCH_PX**2
     return energy.clamp_min(_ACTIVITY_FLOOR).log2()
 
 
-def _water_fill(variance: Tensor, count: Tensor, noise_power: Tensor) -> Tensor:
-    """Return the powers [B, classes, 768] that spend sum(count) with counts [B, classes, 768]."""
-    total = count.sum(dim=(1, 2), keepdim=True)
-    low, high = torch.full_like(total, -60.0), torch.full_like(total, 60.0)
-    power = torch.zeros_like(count)
-    for _ in range(_BISECTIONS):  # on log2 of the water level
-        level = (low + high) / 2
-        power = ((noise_power * variance * torch.exp2(level)).sqrt() - noise_power).clamp_min(0)
-        over = (power * count).sum(dim=(1, 2), keepdim=True) > total
-        low, high = torch.where(over, low, level), torch.where(over, level, high)
-    return power
+def _rings(rows: int, columns: int, device: torch.device) -> Tensor:
+    """Return the ring [rows, columns] of each frequency of a plane; only squares, so that all machines agree."""
+    vertical, horizontal = (torch.arange(size, device=device).double() / size for size in (rows, columns))
+    edges = torch.arange(-8 * _RINGS_PER_OCTAVE, 1, device=device).double() * (2 / _RINGS_PER_OCTAVE)
+    return torch.bucketize(vertical[:, None].square() + horizontal.square(), torch.exp2(edges), right=True)
+
+
+def _size_level(patches: int) -> int:
+    """Return by how many levels the variance of a plane's first coefficient grows with its size."""
+    return round(_LEVELS_PER_OCTAVE * float(torch.tensor(float(patches)).log2()))
+
+
+def _level(variances: Tensor) -> Tensor:
+    return (_LEVELS_PER_OCTAVE * variances.clamp_min(_VARIANCE_FLOOR).log2()).round()
+
+
+def _colours_first(code: _linear.LinearCode) -> Tensor:
+    """Return the basis [768, 768] whose first three rows are mean colours, and that is a KLT on both sides of them."""
+    basis = code.basis.double()
+    covariance = basis.T @ (code.variance.double()[:, None] * basis)
+    means = torch.eye(3).repeat_interleave(PATCH_PX**2, dim=1).double() / PATCH_PX
+    colours = torch.linalg.eigh(means @ covariance @ means.T).eigenvectors.T.flip(0) @ means
+    apart = torch.eye(COEFFICIENTS).double() - means.T @ means
+    rest = torch.linalg.eigh(apart @ covariance @ apart - means.T @ means).eigenvectors.T.flip(0)
+    return torch.cat([colours, rest[: COEFFICIENTS - COLOURS]]).float()
 
 
 def _patches(image: Tensor, count: int = 400) -> Tensor:

@@ -5,6 +5,7 @@ No network beats it by being deeper unless it starts from something as good, so 
 Source: K.-H. Lee and D. Petersen, "Optimal linear coding for vector channels", IEEE Trans. Communications, 1976.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -109,6 +110,14 @@ def hadamard_step(channels: int) -> Tensor:
     """Return [4 C, C, 2, 2]: every channel's 2x2 blocks to their four orthonormal Hadamard coefficients."""
     signs = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]).float() / 2
     return torch.einsum("bk,cd->cbdk", signs, torch.eye(channels)).reshape(4 * channels, channels, 2, 2)
+
+
+def dct_basis(size: int, device: torch.device) -> Tensor:
+    """Return the DCT-II matrix [frequency, sample] with orthonormal rows."""
+    step = torch.arange(size, dtype=torch.float64, device=device)
+    basis = torch.cos(math.pi / size * step[:, None] * (step + 0.5)) * math.sqrt(2 / size)
+    basis[0] = math.sqrt(1 / size)
+    return basis.float()
 
 
 def carry(layer: nn.Module, step: Tensor) -> None:

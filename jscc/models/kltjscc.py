@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jscc.models._classified import COEFFICIENTS, PATCH_PX, Tables
+from jscc.models import _classified
+from jscc.models._classified import COEFFICIENTS, COLOURS, PATCH_PX, Tables
 from jscc.models._layers import FiLM, ResidualBlock
 from jscc.signals import (
     ChannelState,
@@ -118,7 +119,7 @@ class Transmitter(nn.Module):
         width = config.transmitter_channels
         self.head = nn.Conv2d(_BLOCK, width, 3, padding=1)
         self.body = _Body(width, config.transmitter_blocks)
-        self.output = nn.Conv2d(width, 2 * COEFFICIENTS, 2, stride=2)
+        self.output = nn.Conv2d(width, 2 * (COEFFICIENTS - COLOURS), 2, stride=2)
         nn.init.zeros_(self.output.weight)
         _zero_bias(self.output)
 
@@ -138,10 +139,11 @@ class Transmitter(nn.Module):
         noise_code = quantise_log2(noise_variance(snr_db.float())[:, None], *NOISE_LOG2, self.config.code_bits)
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             classes = self.tables.classify(padded)
-            chosen, power = _allocate(self.tables, self.config, classes, noise_code)
-            whitened = self.tables.analyse(padded) / self.tables.deviation(classes)
+            chosen, power, variance = _allocate(self.tables, self.config, classes, noise_code)
+            whitened = _classified.to_spectrum(self.tables.analyse(padded)) / variance.sqrt()
         shift, gain = self.output(self._features(padded, snr_db)).float().chunk(2, dim=1)
-        z = power.sqrt() * ((gain.tanh() / 2).exp() * whitened + shift)
+        colours, patches = whitened.split((COLOURS, COEFFICIENTS - COLOURS), dim=1)
+        z = power.sqrt() * torch.cat([colours, (gain.tanh() / 2).exp() * patches + shift], dim=1)
         s, scale = normalise_power(z[chosen].reshape(len(x), -1))
         scale_code = quantise_log2(scale, *SCALE_LOG2, self.config.code_bits)
         codes = torch.cat([scale_code, noise_code, _pack(classes, self.config)], dim=1)
@@ -188,27 +190,32 @@ class Receiver(nn.Module):
         """
         check_received(y, side, self.config.layout(side.height_px, side.width_px))
         with torch.autocast(y.device.type, enabled=False):
-            estimate, posterior, deviation = self._estimate(y.float(), side, state)
-            image = self.tables.synthesise(estimate * deviation)
-        features = self.coarse_body(self.coarse_head(torch.cat([estimate, posterior], dim=1)), state.snr_db)
+            estimate, error, deviation = self._estimate(y.float(), side, state)
+            image = self.tables.synthesise(estimate)
+            relative = torch.cat([estimate, error], dim=1) / deviation.repeat(1, 2, 1, 1)
+        features = self.coarse_body(self.coarse_head(relative), state.snr_db)
         blocks = F.pixel_unshuffle(4 * (image - 0.5), _HALF_PX)
         features = self.fine_body(self.grow(features) + self.fine_head(blocks), state.snr_db)
-        correction = self.output(features).float() * posterior * deviation
+        correction = self.output(features).float() * error
         with torch.autocast(y.device.type, enabled=False):
-            x_hat = crop(self.tables.synthesise(estimate * deviation + correction), side)
+            x_hat = crop(self.tables.synthesise(estimate + correction), side)
         return x_hat if self.training else x_hat.clamp(0, 1)
 
     def _estimate(self, y: Tensor, side: Side, state: ChannelState) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the LMMSE estimate of the whitened coefficients, its posterior deviation, and what whitened them."""
+        """Return the LMMSE estimate of every patch's coefficients and the deviations of its error and of what it is of.
+
+        All are [B, 768, h, w].
+        """
         classes = _unpack(side, self.config)
-        chosen, power = _allocate(self.tables, self.config, classes, side.codes[:, 1:2])
+        chosen, power, variance = _allocate(self.tables, self.config, classes, side.codes[:, 1:2])
         scale = dequantise_log2(side.codes[:, :1], *SCALE_LOG2, self.config.code_bits)
         received = torch.zeros_like(power)
         received[chosen] = (y * scale).flatten()
         noise = (scale.flatten().square() * state.noise_power)[:, None, None, None]
         total = (power + noise).clamp_min(1e-12)
-        posterior = (1 - power / total).clamp_min(0).sqrt()
-        return power.sqrt() / total * received, posterior, self.tables.deviation(classes)
+        error = _classified.per_patch((1 - power / total).clamp_min(0) * variance).sqrt()
+        estimate = _classified.from_spectrum((power * variance).sqrt() / total * received)
+        return estimate, error, _classified.per_patch(variance).sqrt()
 
 
 class _Body(nn.Module):
@@ -225,11 +232,12 @@ class _Body(nn.Module):
         return z
 
 
-def _allocate(tables: Tables, config: Config, classes: Tensor, noise_code: Tensor) -> tuple[Tensor, Tensor]:
-    """Return which coefficients are sent and their powers, both [B, 768, h, w], from what both ends know."""
-    chosen = tables.select(classes, config.channel_uses(math.prod(classes.shape[1:])))
+def _allocate(tables: Tables, config: Config, classes: Tensor, noise_code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which coefficients are sent, their powers, and all variances, [B, 768, h, w], from what both ends know."""
+    levels = tables.levels(classes)
+    chosen = _classified.select(levels, config.channel_uses(math.prod(classes.shape[1:])))
     noise_power = dequantise_log2(noise_code.detach().float().flatten(), *NOISE_LOG2, config.code_bits)
-    return chosen, tables.power(classes, chosen, noise_power)
+    return chosen, _classified.power(levels, chosen, noise_power), _classified.variance(levels)
 
 
 def _pack(classes: Tensor, config: Config) -> Tensor:

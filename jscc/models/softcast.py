@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jscc import signals
+from jscc.models import _linear
 from jscc.signals import ChannelState, Layout, Side
 
 PADDING_PX = 16
@@ -182,18 +183,10 @@ def _water_fill(variance: Tensor, noise_power: Tensor) -> Tensor:
 
 def _transform(x: Tensor, inverse: bool = False) -> Tensor:
     """Return the orthonormal DCT-II of [B, 3, H, W] along colours, rows and columns, or its inverse."""
-    bases = [_basis(size, x.device) for size in x.shape[1:]]
+    bases = [_linear.dct_basis(size, x.device) for size in x.shape[1:]]
     colours, rows, columns = [basis.T for basis in bases] if inverse else bases
     y: Tensor = torch.einsum("cd,bdhw->bchw", colours, rows @ x @ columns.T)
     return y
-
-
-def _basis(size: int, device: torch.device) -> Tensor:
-    """Return the DCT-II matrix [frequency, sample] with orthonormal rows."""
-    step = torch.arange(size, dtype=torch.float64, device=device)
-    basis = torch.cos(math.pi / size * step[:, None] * (step + 0.5)) * math.sqrt(2 / size)
-    basis[0] = math.sqrt(1 / size)
-    return basis.float()
 
 
 def _spectrum_size(height_px: int, width_px: int) -> tuple[int, int]:
