@@ -2,12 +2,13 @@
 
 The patches' mean colours, three coefficients each, hold most of an image's energy and are alike from patch to patch.
 They make a small picture, the colour plane, which is transformed as a whole; its spectrum's variances are a table over
-frequency. Every patch belongs to one of a few classes of activity, which is told; the classes' variances of the other
-765 coefficients are a table too. So both ends know for an image, from its size and its classes alone, which
-coefficients are worth a channel use, and how much power each gets.
+frequency. Every patch belongs to one of a few classes, which is told; the classes' variances of the other 765
+coefficients are a table too. So both ends know for an image, from its size and its classes alone, which coefficients
+are worth a channel use, and how much power each gets. The classes are designed for this code as quantisers are: a patch
+belongs where error and power together cost least, and a class's variances are those of its patches, in turns.
 
 Source: classification as in W.-H. Chen and C. H. Smith, "Adaptive Coding of Monochrome and Color Images", IEEE Trans.
-Communications, 1977; power by K.-H. Lee and D. Petersen, "Optimal linear coding for vector channels", 1976; whole-image
+Communications, 1977, here by S. Lloyd's iteration, "Least squares quantization in PCM", 1982; power by K.-H. Lee and D. Petersen, "Optimal linear coding for vector channels", 1976; whole-image
 DCT of what is smooth after S. Jakubczak and D. Katabi, "A Cross-Layer Design for Scalable Mobile Video", MobiCom 2011.
 """
 
@@ -29,8 +30,12 @@ _RINGS_PER_OCTAVE = 2
 _RINGS = 8 * _RINGS_PER_OCTAVE + 2
 """Rings of spatial frequency, from the mean of the plane over 2^-8 to above 1 in half cycles a patch."""
 _BISECTIONS = 60
-_ACTIVITY_FLOOR = 1e-6
 _VARIANCE_FLOOR = 1e-9
+_DESIGN_NOISE_POWER = 10**-0.7
+"""Classes for 7 dB serve from -5 to 20 dB."""
+_PATCHES_POWER = 0.6
+"""Share of the power that the classes are designed for; the rest is the plane's."""
+_ROUNDS = 20
 
 
 class Tables(nn.Module):
@@ -38,9 +43,9 @@ class Tables(nn.Module):
 
     basis: Tensor
     mean: Tensor
-    edges: Tensor
     level: Tensor
     plane_level: Tensor
+    price_log2: Tensor
 
     def __init__(self, classes: int) -> None:
         """Build placeholders for `classes` classes; `fit` fills them."""
@@ -51,10 +56,10 @@ class Tables(nn.Module):
         rest = torch.tensor([row for row in range(COEFFICIENTS) if row % PATCH_PX**2])
         self.register_buffer("basis", packet[torch.cat([first, rest])].contiguous())
         self.register_buffer("mean", torch.full((COLOURS,), 0.5))
-        self.register_buffer("edges", torch.linspace(-4, 4, classes + 1)[1:-1])
         falling = -torch.arange(COEFFICIENTS - COLOURS) // 4
         self.register_buffer("level", (falling + _LEVELS_PER_OCTAVE * torch.arange(classes)[:, None]).float())
         self.register_buffer("plane_level", -16.0 * torch.arange(_RINGS).expand(COLOURS, -1))
+        self.register_buffer("price_log2", torch.zeros(()))
 
     def analyse(self, x: Tensor) -> Tensor:
         """Transform x [B, 3, H, W], sides multiples of 16, to coefficients [B, 768, H/16, W/16], patch by patch."""
@@ -64,9 +69,10 @@ class Tables(nn.Module):
         """Invert `analyse`."""
         return F.pixel_shuffle(_mix(self.basis.T, coefficients), PATCH_PX) + self.mean[:, None, None]
 
-    def classify(self, x: Tensor) -> Tensor:
-        """Return the class [B, H/16, W/16] int64 of every patch of x [B, 3, H, W]."""
-        return torch.bucketize(activity(x), self.edges)
+    def classify(self, coefficients: Tensor) -> Tensor:
+        """Return the class [B, h, w] int64 of every patch from its coefficients [B, 768, h, w]."""
+        energy = coefficients[:, COLOURS:].square().permute(0, 2, 3, 1)
+        return _costs(energy, variance(self.level), self.price_log2).argmin(-1)
 
     def levels(self, classes: Tensor) -> Tensor:
         """Return the variances' levels int64 [B, 768, h, w] of all coefficients, colours as a spectrum.
@@ -81,25 +87,29 @@ class Tables(nn.Module):
         return torch.cat([plane.expand(len(classes), -1, -1, -1), patches], dim=1)
 
     @torch.no_grad()
-    def fit(self, images: list[Tensor]) -> None:
-        """Fit bases, classes and variances to training images uint8 [3, H, W]."""
+    def fit(self, images: list[Tensor], rho: float) -> None:
+        """Fit bases, classes and variances to training images uint8 [3, H, W], the classes for channel uses rho."""
         code = _linear.fit(images, PATCH_PX)
         self.basis.copy_(_colours_first(code))
         self.mean.copy_(code.mean)
-        patches = torch.cat([_patches(image) for image in images])
-        active = activity(patches)[:, 0, 0]
-        self.edges.copy_(torch.quantile(active, torch.linspace(0, 1, self.classes + 1)[1:-1]))
-        members = torch.bucketize(active, self.edges)
-        for number in range(self.classes):
-            spectrum = self.analyse(patches[members == number]).flatten(1)[:, COLOURS:]
-            self.level[number] = _level(spectrum.square().mean(0))
+        patches = torch.cat([_patches(image) for image in images]) - self.mean[:, None, None]
+        energy = (patches.flatten(1) @ self.basis[COLOURS:].T).square()
+        by_activity = energy.sum(1).argsort().argsort()
+        members = by_activity * self.classes // len(energy)
+        for _ in range(_ROUNDS):
+            count = members.bincount(minlength=self.classes)
+            for number in count.nonzero()[:, 0]:  # a class that has lost its patches stays what it was
+                self.level[number] = _level(energy[members == number].mean(0))
+            self.price_log2.copy_(_price_log2(variance(self.level), count / count.sum(), rho * COEFFICIENTS))
+            members = _costs(energy, variance(self.level), self.price_log2).argmin(-1)
         self.plane_level.copy_(self._plane_levels(images))
 
     def _plane_levels(self, images: list[Tensor]) -> Tensor:
         energy, count = torch.zeros(COLOURS, _RINGS).double(), torch.zeros(_RINGS).double()
         for image in images:
             height_px, width_px = (side // PATCH_PX * PATCH_PX for side in image.shape[1:])
-            plane = to_spectrum(self.analyse(image[None, :, :height_px, :width_px].float() / 255))[0, :COLOURS]
+            x = image[None, :, :height_px, :width_px].float() / 255 - self.mean[:, None, None]
+            plane = to_spectrum(_mix(self.basis[:COLOURS], F.pixel_unshuffle(x, PATCH_PX)))[0]
             rows, columns = plane.shape[1:]
             plane[:, 0, 0] /= (rows * columns) ** 0.5
             ring = _rings(rows, columns, plane.device).flatten()
@@ -189,12 +199,36 @@ def _water_fill(count: Tensor, noise_power: Tensor) -> Tensor:
     return (root * torch.exp2(low) - noise_power).clamp_min(0)
 
 
-def activity(x: Tensor) -> Tensor:
-    """Return log2 of the energy of every 16x16 patch [B, H/16, W/16] about its own mean colour."""
-    mean = F.avg_pool2d(x, PATCH_PX)
-    square = F.avg_pool2d(x.square(), PATCH_PX)
-    energy = (square - mean.square()).sum(dim=1) * PATCH_PX**2
-    return energy.clamp_min(_ACTIVITY_FLOOR).log2()
+def _costs(energy: Tensor, variances: Tensor, price_log2: Tensor) -> Tensor:
+    """Return what patches cost in each class: the expected squared error, and the price of the power.
+
+    Args:
+        energy: [..., 765] squares of the patches' coefficients.
+        variances: [classes, 765].
+        price_log2: log2 of the price of a unit of power.
+
+    Returns:
+        [..., classes].
+    """
+    spent = _design_power(variances, price_log2)
+    kept = _DESIGN_NOISE_POWER / (spent + _DESIGN_NOISE_POWER)  # share of a coefficient that the LMMSE leaves out
+    per_energy = kept.square() + torch.exp2(price_log2) * spent / variances
+    noise = ((1 - kept) * kept * variances).sum(1)
+    return energy @ per_energy.T + noise
+
+
+def _design_power(variances: Tensor, price_log2: Tensor) -> Tensor:
+    return ((_DESIGN_NOISE_POWER * variances / torch.exp2(price_log2)).sqrt() - _DESIGN_NOISE_POWER).clamp_min(0)
+
+
+def _price_log2(variances: Tensor, share: Tensor, channel_uses: float) -> Tensor:
+    """Return the price at which patches, of which classes have this share, spend their part of the power."""
+    low, high = torch.tensor(-40.0), torch.tensor(40.0)
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        spent = _design_power(variances, middle).sum(1) @ share
+        low, high = (middle, high) if spent > _PATCHES_POWER * channel_uses else (low, middle)
+    return low
 
 
 def _rings(rows: int, columns: int, device: torch.device) -> Tensor:
@@ -224,7 +258,7 @@ def _colours_first(code: _linear.LinearCode) -> Tensor:
     return torch.cat([colours, rest[: COEFFICIENTS - COLOURS]]).float()
 
 
-def _patches(image: Tensor, count: int = 400) -> Tensor:
+def _patches(image: Tensor, count: int = 200) -> Tensor:
     """Return up to `count` evenly spread patches of an image as float [n, 3, 16, 16] in [0, 1]."""
     grid = image.unfold(1, PATCH_PX, PATCH_PX).unfold(2, PATCH_PX, PATCH_PX)
     patches = grid.permute(1, 2, 0, 3, 4).flatten(0, 1)

@@ -50,7 +50,7 @@ class Config:
 
     Attributes:
         rho: real channel uses per sample of the padded image, above 0, at most 1.
-        classes: classes of activity, a power of two in 2..32; each patch's costs log2(classes) bits.
+        classes: classes of patches, a power of two in 2..32; each patch's costs log2(classes) bits.
         transmitter_channels: width of the transmitter's network at 1/8 resolution.
         transmitter_blocks: its residual blocks.
         receiver_channels: widths of the receiver's network at 1/16 and 1/8 resolution.
@@ -58,7 +58,7 @@ class Config:
     """
 
     rho: float = 0.25
-    classes: int = 8
+    classes: int = 16
     transmitter_channels: int = 128
     transmitter_blocks: int = 2
     receiver_channels: tuple[int, int] = (256, 192)
@@ -138,9 +138,10 @@ class Transmitter(nn.Module):
         padded = pad_to_multiple(x, PATCH_PX).float()
         noise_code = quantise_log2(noise_variance(snr_db.float())[:, None], *NOISE_LOG2, self.config.code_bits)
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-            classes = self.tables.classify(padded)
+            coefficients = self.tables.analyse(padded)
+            classes = self.tables.classify(coefficients)
             chosen, power, variance = _allocate(self.tables, self.config, classes, noise_code)
-            whitened = _classified.to_spectrum(self.tables.analyse(padded)) / variance.sqrt()
+            whitened = _classified.to_spectrum(coefficients) / variance.sqrt()
         shift, gain = self.output(self._features(padded, snr_db)).float().chunk(2, dim=1)
         colours, patches = whitened.split((COLOURS, COEFFICIENTS - COLOURS), dim=1)
         z = power.sqrt() * torch.cat([colours, (gain.tanh() / 2).exp() * patches + shift], dim=1)
@@ -269,5 +270,5 @@ def _zero_bias(layer: nn.Conv2d) -> None:
 
 def initialise(transmitter: Transmitter, receiver: Receiver, images: list[Tensor]) -> None:
     """Start as the classified linear code of these images, uint8 [3, H, W] each."""
-    transmitter.tables.fit(images)
+    transmitter.tables.fit(images, transmitter.config.rho)
     receiver.tables.load_state_dict(transmitter.tables.state_dict())

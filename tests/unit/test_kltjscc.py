@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from jscc.models import kltjscc
-from jscc.models._classified import COEFFICIENTS, Tables
+from jscc.models import _classified, kltjscc
+from jscc.models._classified import COEFFICIENTS, COLOURS, Tables
 from jscc.models.kltjscc import Config, Options, Receiver, Transmitter
 from jscc.signals import ChannelState, Side, noise_variance
 
@@ -16,7 +16,7 @@ SMALL = {"transmitter_channels": 8, "receiver_channels": (8, 8), "transmitter_bl
 
 def tables(classes: int = 4) -> Tables:
     built = Tables(classes)
-    falling = torch.arange(COEFFICIENTS).float().add(1).log2()
+    falling = torch.arange(COEFFICIENTS - COLOURS).float().add(1).log2()
     built.level.copy_((-24 * falling[None] + 40 * torch.arange(classes)[:, None]).round())
     return built
 
@@ -30,29 +30,73 @@ def test_synthesis_inverts_analysis() -> None:
     torch.testing.assert_close(tables().synthesise(tables().analyse(x)), x, atol=1e-5, rtol=1e-5)
 
 
+@given(rows=st.integers(1, 12), columns=st.integers(1, 12))
+def test_the_plane_comes_back_from_its_spectrum_with_its_energy(rows: int, columns: int) -> None:
+    x = torch.randn(2, COEFFICIENTS, rows, columns, generator=torch.Generator().manual_seed(0))
+    spectrum = _classified.to_spectrum(x)
+    torch.testing.assert_close(spectrum.square().sum(), x.square().sum(), rtol=1e-4, atol=0)
+    torch.testing.assert_close(_classified.from_spectrum(spectrum), x, atol=1e-4, rtol=1e-4)
+
+
+def test_rings_grow_with_frequency_and_only_the_mean_is_in_the_first() -> None:
+    rings = _classified._rings(40, 60, torch.device("cpu"))
+    assert (rings == 0).nonzero().tolist() == [[0, 0]]
+    assert (rings.diff(dim=0) >= 0).all() and (rings.diff(dim=1) >= 0).all()
+    assert rings.max() < tables().plane_level.shape[1]
+    smallest = _classified._rings(256, 256, torch.device("cpu"))[0, 1]
+    assert smallest >= 1
+
+
 def test_the_largest_variances_are_chosen() -> None:
-    built, classes = tables(), random_classes(3, 4, 5, 4)
-    chosen = built.select(classes, 2000)
+    levels = tables().levels(random_classes(3, 4, 5, 4))
+    chosen = _classified.select(levels, 2000)
     assert chosen.flatten(1).sum(1).tolist() == [2000] * 3
-    variance = built.variance()[classes].permute(0, 3, 1, 2)
-    for mask, value in zip(chosen, variance, strict=True):
+    for mask, value in zip(chosen, levels, strict=True):
         assert value[mask].min() >= value[~mask].max()
 
 
 @pytest.mark.parametrize("snr_db", [-10.0, 0.0, 20.0])
 def test_all_power_is_spent_where_it_is_best(snr_db: float) -> None:
     """At the optimum p = sqrt(s2 lambda / mu) - s2: (p + s2)^2 / lambda is one constant wherever there is power."""
-    built, classes = tables(), random_classes(2, 4, 4, 4)
-    chosen = built.select(classes, 1500)
+    levels = tables().levels(random_classes(2, 4, 4, 4))
+    chosen = _classified.select(levels, 1500)
     noise_power = noise_variance(torch.tensor([snr_db, snr_db]))
-    power = built.power(classes, chosen, noise_power)
+    power = _classified.power(levels, chosen, noise_power)
     torch.testing.assert_close(power.flatten(1).sum(1), torch.full((2,), 1500.0), rtol=1e-4, atol=0)
     assert (power[~chosen] == 0).all()
-    variance = built.deviation(classes).square()
-    level = ((power + noise_power[0]).square() / variance)[0]
+    level = ((power + noise_power[0]).square() / _classified.variance(levels))[0]
     spent = power[0] > 0
     torch.testing.assert_close(level[spent], level[spent].mean().expand(int(spent.sum())), rtol=1e-3, atol=0)
     assert (level[chosen[0] & ~spent] >= level[spent].mean() * 0.999).all()
+
+
+def test_a_patch_joins_the_class_of_its_own_statistics() -> None:
+    """Gaussian patches drawn from two classes with unlike spectra of equal energy: what activity cannot tell apart."""
+    built = Tables(2)
+    half = (COEFFICIENTS - COLOURS) // 2
+    built.level.fill_(-160.0)
+    built.level[0, :half] = built.level[1, half:] = -48.0
+    built.price_log2.fill_(-8.0)
+    truth = random_classes(4, 5, 5, 2)
+    coefficients = torch.randn(4, COEFFICIENTS, 5, 5, generator=torch.Generator().manual_seed(1))
+    coefficients = coefficients * _classified.variance(built.levels(truth)).sqrt()
+    assert torch.equal(built.classify(coefficients), truth)
+
+
+def test_fitted_tables_describe_the_photos() -> None:
+    """Fitted to Gaussian noise of one deviation, every coefficient has that variance, in the plane too."""
+    generator = torch.Generator().manual_seed(0)
+    images = [(128 + 20 * torch.randn(3, 256, 256, generator=generator)).clamp(0, 255).byte() for _ in range(8)]
+    built = Tables(2)
+    built.fit(images, rho=0.25)
+    basis = built.basis.double()
+    torch.testing.assert_close(basis @ basis.T, torch.eye(COEFFICIENTS).double(), atol=1e-5, rtol=0)
+    patches = (basis[:COLOURS].reshape(COLOURS, 3, -1) * 16).diff(dim=2)
+    assert patches.abs().max() < 1e-6, "a mean colour varies within the patch"
+    deviation = _classified.variance(built.levels(random_classes(1, 16, 16, 2)).float()).sqrt() * 255
+    plane = deviation[:, :COLOURS].flatten(2)[:, :, 1:]
+    assert plane.mean().item() == pytest.approx(20, rel=0.05)
+    assert deviation[:, COLOURS:].square().mean().sqrt().item() == pytest.approx(20, rel=0.05)
 
 
 @pytest.mark.parametrize("snr_db", [-5.0, 5.0, 20.0])
@@ -67,19 +111,18 @@ def test_the_untrained_link_has_the_error_of_its_closed_form(snr_db: float) -> N
     receiver.tables.load_state_dict(tables().state_dict())
     classes = random_classes(1, 8, 8, 4)
     generator = torch.Generator().manual_seed(1)
-    deviation = receiver.tables.deviation(classes)
-    whitened = torch.randn(deviation.shape, generator=generator)
     noise_power = noise_variance(torch.tensor([snr_db]))
     noise_code = kltjscc.quantise_log2(noise_power[:, None], *kltjscc.NOISE_LOG2, chosen.code_bits)
-    mask, power = kltjscc._allocate(receiver.tables, chosen, classes, noise_code)
+    mask, power, variance = kltjscc._allocate(receiver.tables, chosen, classes, noise_code)
+    whitened = torch.randn(power.shape, generator=generator)
     s = (power.sqrt() * whitened)[mask][None]
     y = s + noise_power.sqrt() * torch.randn(s.shape, generator=generator)
     scale_code = kltjscc.quantise_log2(torch.ones(1, 1), *kltjscc.SCALE_LOG2, chosen.code_bits)
     side = Side(128, 128, torch.cat([scale_code, noise_code, kltjscc._pack(classes, chosen)], 1), chosen.code_bits)
     with torch.no_grad():
         x_hat = receiver(y, side, ChannelState(noise_power), Options())
-    error = receiver.tables.analyse(x_hat) - whitened * deviation
-    expected = deviation.square() * noise_power / (power + noise_power)
+    error = _classified.to_spectrum(receiver.tables.analyse(x_hat)) - whitened * variance.sqrt()
+    expected = variance * noise_power / (power + noise_power)
     assert (error.square() / expected).mean().item() == pytest.approx(1, rel=0.03)
 
 
@@ -108,8 +151,8 @@ def test_both_ends_allocate_alike_from_the_codes_alone() -> None:
     x = torch.rand(2, 3, 64, 80, generator=torch.Generator().manual_seed(3))
     s, side = transmitter(x, torch.tensor([3.0, 12.0]), Options())
     told = kltjscc._unpack(side, chosen)
-    assert torch.equal(told, transmitter.tables.classify(x))
-    chosen_there, _ = kltjscc._allocate(receiver.tables, chosen, told, side.codes[:, 1:2])
+    assert torch.equal(told, transmitter.tables.classify(transmitter.tables.analyse(x)))
+    chosen_there, _, _ = kltjscc._allocate(receiver.tables, chosen, told, side.codes[:, 1:2])
     assert chosen_there.flatten(1).sum(1).tolist() == [s.shape[1]] * 2
 
 
