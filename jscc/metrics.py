@@ -105,6 +105,9 @@ class Lpips:
     """LPIPS with AlexNet, v0.1, from weights on disk; it never downloads anything.
 
     Source: R. Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric", 2018.
+
+    Attributes:
+        network: the package's module, of float32 [B, 3, H, W], with a gradient.
     """
 
     def __init__(self, backbone: Path) -> None:
@@ -121,8 +124,8 @@ class Lpips:
         # The package draws random weights first: the caller's random state must not notice.
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            self._model: nn.Module = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False)
-        _load_backbone(self._model.get_submodule("net"), backbone)
+            self.network: nn.Module = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False)
+        _load_backbone(self.network.get_submodule("net"), backbone)
 
     def __call__(self, reference: Pixels, received: Pixels) -> float | None:
         """Return the distance of [H, W, 3] uint8 images, or None if a side is below LPIPS_MIN_SIDE_PX.
@@ -133,7 +136,7 @@ class Lpips:
         if _check_pair(reference, received) < LPIPS_MIN_SIDE_PX:
             return None
         with torch.inference_mode():
-            return float(self._model(_to_tensor(reference), _to_tensor(received), normalize=True))
+            return float(self.network(_to_tensor(reference), _to_tensor(received), normalize=True))
 
 
 def score(reference: Pixels, received: Pixels, lpips: Lpips | None) -> Scores:

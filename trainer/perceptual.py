@@ -102,7 +102,7 @@ def lpips(device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
         ) from error
     if backbone.path is None:
         raise ValueError(f"loss: lpips_weight: {backbone.note}")
-    network: nn.Module = metrics.Lpips(backbone.path)._model  # its own call takes 8-bit pixels, without a gradient
+    network: nn.Module = metrics.Lpips(backbone.path).network  # the call itself takes 8-bit pixels, without a gradient
     network.requires_grad_(False).eval().to(device)
 
     def distance(x_hat: Tensor, x: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
 """KLT-JSCC: a classified linear analog code with learned corrections, made for quality per operation.
 
-The linear code (`_classified`) is closed-form: the Karhunen-Loeve transform of 16x16 patches; every patch's class of
-activity is told; channel uses and power go where the variance is, for the SNR that the transmitter is told; the
-receiver's LMMSE weights follow from the same tables. Around it, networks that start as zero add what a linear code
-cannot do. The transmitter's adds to the whitened coefficients and shifts their gains by the context. The receiver's
-corrects every coefficient in units of its own posterior deviation, so that what arrived well is left alone: the method
-cannot easily fall below its linear start, at any SNR.
+The linear code (`_classified`) is closed-form: the Karhunen-Loeve transform of 16x16 patches, the patches' mean colours
+transformed once more as a plane; every patch's class is told; channel uses and power go where the variance is, for the
+SNR that the transmitter is told; the receiver's LMMSE weights follow from the same tables. Around it, networks that
+start as zero add what a linear code cannot do. Both work in units of every coefficient's own posterior deviation, so
+that what arrives well is left alone: the transmitter's shifts the coefficients and their gains by the context, the
+receiver's corrects the estimates. So the method cannot easily fall below its linear start, at any SNR.
 
 Source: this project; the parts as named in `_classified`; FiLM after E. Perez et al., AAAI 2018; the idea of local gain
 control after GDN, J. Balle, V. Laparra and E. P. Simoncelli, "Density Modeling of Images using a Generalized
@@ -40,8 +40,9 @@ MAX_CODE_BITS = 15
 SCALE_LOG2 = (-8.0, 8.0)
 NOISE_LOG2 = (-20.0, 10.0)  # SNRs of 60 to -30 dB
 _FIRST_CODES = 2  # scale, noise power
-_HALF_PX = PATCH_PX // 2
-_BLOCK = 3 * _HALF_PX**2
+_TRANSMITTER_PX = 8
+_RECEIVER_PX = 4
+"""Resolutions of the networks: a cell of this side is one position. The receiver's coarse one has a patch."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Config:
         classes: classes of patches, a power of two in 2..32; each patch's costs log2(classes) bits.
         transmitter_channels: width of the transmitter's network at 1/8 resolution.
         transmitter_blocks: its residual blocks.
-        receiver_channels: widths of the receiver's network at 1/16 and 1/8 resolution.
+        receiver_channels: widths of the receiver's network at 1/16 and 1/4 resolution.
         receiver_blocks: its residual blocks at either.
     """
 
@@ -61,7 +62,7 @@ class Config:
     classes: int = 16
     transmitter_channels: int = 128
     transmitter_blocks: int = 2
-    receiver_channels: tuple[int, int] = (256, 192)
+    receiver_channels: tuple[int, int] = (256, 96)
     receiver_blocks: tuple[int, int] = (2, 4)
 
     def __post_init__(self) -> None:
@@ -117,9 +118,10 @@ class Transmitter(nn.Module):
         self.config = config
         self.tables = Tables(config.classes)
         width = config.transmitter_channels
-        self.head = nn.Conv2d(_BLOCK, width, 3, padding=1)
+        self.head = nn.Conv2d(3 * _TRANSMITTER_PX**2, width, 3, padding=1)
         self.body = _Body(width, config.transmitter_blocks)
-        self.output = nn.Conv2d(width, 2 * (COEFFICIENTS - COLOURS), 2, stride=2)
+        cells = PATCH_PX // _TRANSMITTER_PX
+        self.output = nn.Conv2d(width, 2 * (COEFFICIENTS - COLOURS), cells, stride=cells)
         nn.init.zeros_(self.output.weight)
         _zero_bias(self.output)
 
@@ -144,14 +146,16 @@ class Transmitter(nn.Module):
             whitened = _classified.to_spectrum(coefficients) / variance.sqrt()
         shift, gain = self.output(self._features(padded, snr_db)).float().chunk(2, dim=1)
         colours, patches = whitened.split((COLOURS, COEFFICIENTS - COLOURS), dim=1)
-        z = power.sqrt() * torch.cat([colours, (gain.tanh() / 2).exp() * patches + shift], dim=1)
+        noise_power = noise_variance(snr_db.float())[:, None, None, None]
+        trust = (noise_power / (noise_power + power[:, COLOURS:])).sqrt()
+        z = power.sqrt() * torch.cat([colours, patches + trust * (shift + gain.tanh() * patches)], dim=1)
         s, scale = normalise_power(z[chosen].reshape(len(x), -1))
         scale_code = quantise_log2(scale, *SCALE_LOG2, self.config.code_bits)
         codes = torch.cat([scale_code, noise_code, _pack(classes, self.config)], dim=1)
         return s, Side(x.shape[-2], x.shape[-1], codes, self.config.code_bits)
 
     def _features(self, padded: Tensor, snr_db: Tensor) -> Tensor:
-        blocks = F.pixel_unshuffle(4 * (padded - 0.5), _HALF_PX)
+        blocks = F.pixel_unshuffle(4 * (padded - 0.5), _TRANSMITTER_PX)
         features: Tensor = self.body(self.head(blocks), snr_db)
         return features
 
@@ -160,17 +164,18 @@ class Receiver(nn.Module):
     """Symbols to image."""
 
     def __init__(self, config: Config) -> None:
-        """Build the tables and a network at 1/16, then 1/8 resolution."""
+        """Build the tables and a network at 1/16, then 1/4 resolution."""
         super().__init__()
         self.config = config
         self.tables = Tables(config.classes)
         coarse, fine = config.receiver_channels
         self.coarse_head = nn.Conv2d(2 * COEFFICIENTS, coarse, 1)
         self.coarse_body = _Body(coarse, config.receiver_blocks[0])
-        self.grow = nn.ConvTranspose2d(coarse, fine, 2, stride=2)
-        self.fine_head = nn.Conv2d(_BLOCK, fine, 3, padding=1)
+        cells = PATCH_PX // _RECEIVER_PX
+        self.grow = nn.ConvTranspose2d(coarse, fine, cells, stride=cells)
+        self.fine_head = nn.Conv2d(3 * _RECEIVER_PX**2, fine, 3, padding=1)
         self.fine_body = _Body(fine, config.receiver_blocks[1])
-        self.output = nn.Conv2d(fine, COEFFICIENTS, 2, stride=2)
+        self.output = nn.Conv2d(fine, COEFFICIENTS, cells, stride=cells)
         nn.init.zeros_(self.output.weight)
         _zero_bias(self.output)
 
@@ -195,7 +200,7 @@ class Receiver(nn.Module):
             image = self.tables.synthesise(estimate)
             relative = torch.cat([estimate, error], dim=1) / deviation.repeat(1, 2, 1, 1)
         features = self.coarse_body(self.coarse_head(relative), state.snr_db)
-        blocks = F.pixel_unshuffle(4 * (image - 0.5), _HALF_PX)
+        blocks = F.pixel_unshuffle(4 * (image - 0.5), _RECEIVER_PX)
         features = self.fine_body(self.grow(features) + self.fine_head(blocks), state.snr_db)
         correction = self.output(features).float() * error
         with torch.autocast(y.device.type, enabled=False):
