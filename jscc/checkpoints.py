@@ -51,6 +51,12 @@ class Card:
     training: dict[str, Any] = field(default_factory=dict)
     kodak: tuple[dict[str, Any], ...] = ()
 
+    @property
+    def kodak_psnr_db(self) -> float:
+        """Mean PSNR in dB over the rows that have one; 0 without any."""
+        measured = [float(row["psnr_db"]) for row in self.kodak if row.get("psnr_db") is not None]
+        return sum(measured) / max(1, len(measured))
+
 
 def digest_of(raw: bytes) -> str:
     """Return the digest of a weights file's bytes."""

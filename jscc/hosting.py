@@ -171,6 +171,7 @@ def _served(hosted: Hosted) -> pb.ServedMethod:
         options=convert.options_in_force(hosted.method.options_type()),
         learned=[pb.LearnedValues(name=name, values=values) for name, values in sorted(learned.items())],
         studies=[_study(hosted, study) for study in getattr(hosted.config, "studies", tuple)()],
+        kodak_psnr_db=card.kodak_psnr_db,
     )
 
 

@@ -118,6 +118,7 @@ def test_cards_come_back_whole_and_by_name(tmp_path: Path) -> None:
     checkpoints.save(tmp_path, card(name="a"), *halves())
     first, second = checkpoints.cards(tmp_path)
     assert (first.name, second.name) == ("a", "z")
+    assert (first.kodak_psnr_db, second.kodak_psnr_db) == (0.0, 25.5)
     assert second == dataclasses.replace(written, config=second.config)
     assert checkpoints.config_of(second) == CONFIG
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.safetensors", "z.json", "z.safetensors"]

@@ -43,6 +43,16 @@ def test_every_checkpoint_has_a_route_by_its_name(decoders: tuple[Client, Client
     assert table.find("").name == table.default() == "deep"
 
 
+def test_the_default_is_the_best_measured_of_the_highest_rate(decoders: tuple[Client, Client]) -> None:
+    served_here = description(
+        served("deep", "d1", kodak_psnr_db=30.4),
+        served("model", "m1", kodak_psnr_db=31.5),
+        served("model_12", "m2", kodak_psnr_db=33.0),
+    )
+    encoder = description(served("deep", "d1"), served("model", "m1"), served("model_12", "m2", rho=0.0625))
+    assert match(encoder, [(decoders[0], served_here)]).default() == "model"
+
+
 def test_another_receiver_hears_the_transmitter_whose_digest_it_names(decoders: tuple[Client, Client]) -> None:
     learned = [pb.LearnedValues(name="gain", values=[0.5, 2.0])]
     listener = served("steps", "s1", "d1", transmitter_method="deep", parameters=9, learned=learned)

@@ -420,6 +420,7 @@ class ServedMethod(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     LEARNED_FIELD_NUMBER: _builtins.int
     STUDIES_FIELD_NUMBER: _builtins.int
+    KODAK_PSNR_DB_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Served name, which requests ask for: the checkpoint's. Unique within a service."""
     checkpoint: _builtins.str
@@ -440,6 +441,8 @@ class ServedMethod(_message.Message):
     """Name of the transmission method whose transmitter makes the symbols; another one than `method` for a method that is
     only another receiver.
     """
+    kodak_psnr_db: _builtins.float
+    """PSNR on Kodak in dB, mean over the SNRs at which the checkpoint was measured; 0 when it was not."""
     @_builtins.property
     def options(self) -> _containers.MessageMap[_builtins.str, Global___OptionValue]:
         """Every option that a request may choose, with its default."""
@@ -467,10 +470,11 @@ class ServedMethod(_message.Message):
         options: _abc.Mapping[_builtins.str, Global___OptionValue] | None = ...,
         learned: _abc.Iterable[Global___LearnedValues] | None = ...,
         studies: _abc.Iterable[Global___Study] | None = ...,
+        kodak_psnr_db: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "checkpoint_digest", b"checkpoint_digest", "config_json", b"config_json", "learned", b"learned", "method", b"method", "name", b"name", "options", b"options", "parameters", b"parameters", "rho", b"rho", "studies", b"studies", "transmitter_digest", b"transmitter_digest", "transmitter_method", b"transmitter_method"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "checkpoint_digest", b"checkpoint_digest", "config_json", b"config_json", "kodak_psnr_db", b"kodak_psnr_db", "learned", b"learned", "method", b"method", "name", b"name", "options", b"options", "parameters", b"parameters", "rho", b"rho", "studies", b"studies", "transmitter_digest", b"transmitter_digest", "transmitter_method", b"transmitter_method"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
