@@ -8,8 +8,9 @@ are worth a channel use, and how much power each gets. The classes are designed 
 belongs where error and power together cost least, and a class's variances are those of its patches, in turns.
 
 Source: classification as in W.-H. Chen and C. H. Smith, "Adaptive Coding of Monochrome and Color Images", IEEE Trans.
-Communications, 1977, here by S. Lloyd's iteration, "Least squares quantization in PCM", 1982; power by K.-H. Lee and D. Petersen, "Optimal linear coding for vector channels", 1976; whole-image
-DCT of what is smooth after S. Jakubczak and D. Katabi, "A Cross-Layer Design for Scalable Mobile Video", MobiCom 2011.
+Communications, 1977, here by S. Lloyd's iteration, "Least squares quantization in PCM", 1982; power by K.-H. Lee and
+D. Petersen, "Optimal linear coding for vector channels", 1976; a whole-image DCT of what is smooth after S. Jakubczak
+and D. Katabi, "A Cross-Layer Design for Scalable Mobile Video", MobiCom 2011.
 """
 
 import torch

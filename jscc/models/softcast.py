@@ -14,7 +14,6 @@ Where it leaves the paper, and why:
 - No Hadamard whitening of the symbols: it guards against lost packets and changes nothing under white noise.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch

@@ -41,7 +41,8 @@ def test_the_plane_comes_back_from_its_spectrum_with_its_energy(rows: int, colum
 def test_rings_grow_with_frequency_and_only_the_mean_is_in_the_first() -> None:
     rings = _classified._rings(40, 60, torch.device("cpu"))
     assert (rings == 0).nonzero().tolist() == [[0, 0]]
-    assert (rings.diff(dim=0) >= 0).all() and (rings.diff(dim=1) >= 0).all()
+    assert (rings.diff(dim=0) >= 0).all()
+    assert (rings.diff(dim=1) >= 0).all()
     assert rings.max() < tables().plane_level.shape[1]
     smallest = _classified._rings(256, 256, torch.device("cpu"))[0, 1]
     assert smallest >= 1
