@@ -99,7 +99,7 @@ class Tables(nn.Module):
         members = by_activity * self.classes // len(energy)
         for _ in range(_ROUNDS):
             count = members.bincount(minlength=self.classes)
-            for number in count.nonzero()[:, 0]:  # a class that has lost its patches stays what it was
+            for number in count.nonzero().flatten().tolist():  # a class that lost its patches stays what it was
                 self.level[number] = _level(energy[members == number].mean(0))
             self.price_log2.copy_(_price_log2(variance(self.level), count / count.sum(), rho * COEFFICIENTS))
             members = _costs(energy, variance(self.level), self.price_log2).argmin(-1)
@@ -117,9 +117,11 @@ class Tables(nn.Module):
             energy.index_add_(1, ring, plane.square().flatten(1).double())
             count.index_add_(0, ring, torch.ones(len(ring)).double())
         level = _level(energy / count)
-        for ring in range(_RINGS - 2, 0, -1):  # frequencies that no photo was large enough for: 1/f^2, as pictures have
-            if not count[ring]:
-                level[:, ring] = level[:, ring + 1] + 2 * _LEVELS_PER_OCTAVE // _RINGS_PER_OCTAVE
+        for number in range(
+            _RINGS - 2, 0, -1
+        ):  # frequencies that no photo was large enough for: 1/f^2, as pictures have
+            if not count[number]:
+                level[:, number] = level[:, number + 1] + 2 * _LEVELS_PER_OCTAVE // _RINGS_PER_OCTAVE
         return level
 
 

@@ -145,7 +145,7 @@ class Transmitter(nn.Module):
             chosen, power, variance = _allocate(self.tables, self.config, classes, noise_code)
             whitened = _classified.to_spectrum(coefficients) / variance.sqrt()
         shift, gain = self.output(self._features(padded, snr_db)).float().chunk(2, dim=1)
-        colours, patches = whitened.split((COLOURS, COEFFICIENTS - COLOURS), dim=1)
+        colours, patches = whitened[:, :COLOURS], whitened[:, COLOURS:]
         noise_power = noise_variance(snr_db.float())[:, None, None, None]
         trust = (noise_power / (noise_power + power[:, COLOURS:])).sqrt()
         z = power.sqrt() * torch.cat([colours, patches + trust * (shift + gain.tanh() * patches)], dim=1)
