@@ -116,7 +116,7 @@ class Tables(nn.Module):
             ring = _rings(rows, columns, plane.device).flatten()
             energy.index_add_(1, ring, plane.square().flatten(1).double())
             count.index_add_(0, ring, torch.ones(len(ring)).double())
-        level = _level(energy / count)
+        level = _level(energy / count.clamp_min(1))
         for number in range(
             _RINGS - 2, 0, -1
         ):  # frequencies that no photo was large enough for: 1/f^2, as pictures have
