@@ -13,6 +13,8 @@ D. Petersen, "Optimal linear coding for vector channels", 1976; a whole-image DC
 and D. Katabi, "A Cross-Layer Design for Scalable Mobile Video", MobiCom 2011.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -154,40 +156,36 @@ def variance(levels: Tensor) -> Tensor:
 
 
 def select(levels: Tensor, channel_uses: int) -> Tensor:
-    """Choose the coefficients that are sent: those of the highest levels.
+    """Choose the coefficients that are sent: those of the highest levels, of equal ones the first.
 
     Args:
         levels: int64 [B, 768, h, w].
         channel_uses: how many, per image.
 
     Returns:
-        bool [B, 768, h, w] with channel_uses true entries per image; ties go to the first coefficients.
+        int64 [B, channel_uses], their places in levels[i].flatten(), ascending.
     """
     flat = levels.flatten(1)
     key = torch.arange(flat.shape[1], device=levels.device) - flat * flat.shape[1]
-    last = key.kthvalue(channel_uses, dim=1, keepdim=True).values
-    return (key <= last).reshape(levels.shape)
+    return key.topk(channel_uses, dim=1, largest=False, sorted=False).indices.sort(dim=1).values
 
 
-def power(levels: Tensor, chosen: Tensor, noise_power: Tensor) -> Tensor:
+def power(levels: Tensor, noise_power: Tensor) -> Tensor:
     """Water-fill one unit of power per channel use over the chosen coefficients.
 
     Minimises the sum of lambda s2 / (p + s2), which gives p = sqrt(s2 lambda / mu) - s2, cut off at zero.
 
     Args:
-        levels: int64 [B, 768, h, w].
-        chosen: bool [B, 768, h, w] from `select`.
+        levels: int64 [B, k] of the chosen coefficients.
         noise_power: [B] for which the power is best.
 
     Returns:
-        Power of every coefficient float32 [B, 768, h, w], 0 where it is not sent or not worth any.
+        Their powers float32 [B, k], 0 where none is worth it.
     """
-    place = (levels + _LEVELS // 2).clamp(0, _LEVELS - 1).flatten(1)
-    sent = chosen.flatten(1)
+    place = (levels + _LEVELS // 2).clamp(0, _LEVELS - 1)
     count = torch.zeros(len(levels), _LEVELS, dtype=torch.float64, device=levels.device)
-    count.scatter_add_(1, place, sent.double())
-    table = _water_fill(count, noise_power.double()[:, None]).float()
-    return (table.gather(1, place) * sent).reshape(levels.shape)
+    count.scatter_add_(1, place, torch.ones_like(place, dtype=torch.float64))
+    return _water_fill(count, noise_power.double()[:, None]).float().gather(1, place)
 
 
 def _water_fill(count: Tensor, noise_power: Tensor) -> Tensor:
@@ -243,7 +241,7 @@ def _rings(rows: int, columns: int, device: torch.device) -> Tensor:
 
 def _size_level(patches: int) -> int:
     """Return by how many levels the variance of a plane's first coefficient grows with its size."""
-    return round(_LEVELS_PER_OCTAVE * float(torch.tensor(float(patches)).log2()))
+    return round(_LEVELS_PER_OCTAVE * math.log2(patches))
 
 
 def _level(variances: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ Normalization Transformation", ICLR 2016.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -122,8 +123,7 @@ class Transmitter(nn.Module):
         self.body = _Body(width, config.transmitter_blocks)
         cells = PATCH_PX // _TRANSMITTER_PX
         self.output = nn.Conv2d(width, 2 * (COEFFICIENTS - COLOURS), cells, stride=cells)
-        nn.init.zeros_(self.output.weight)
-        _zero_bias(self.output)
+        _silence(self.output)
 
     def forward(self, x: Tensor, snr_db: Tensor, options: Options) -> tuple[Tensor, Side]:
         """Encode a batch of images of one size.
@@ -142,22 +142,23 @@ class Transmitter(nn.Module):
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             coefficients = self.tables.analyse(padded)
             classes = self.tables.classify(coefficients)
-            chosen, power, variance = _allocate(self.tables, self.config, classes, noise_code)
+            index, power, variance = _allocate(self.tables, self.config, classes, noise_code)
             whitened = _classified.to_spectrum(coefficients) / variance.sqrt()
-        shift, gain = self.output(self._features(padded, snr_db)).float().chunk(2, dim=1)
-        colours, patches = whitened[:, :COLOURS], whitened[:, COLOURS:]
-        noise_power = noise_variance(snr_db.float())[:, None, None, None]
-        trust = (noise_power / (noise_power + power[:, COLOURS:])).sqrt()
-        z = power.sqrt() * torch.cat([colours, patches + trust * (shift + gain.tanh() * patches)], dim=1)
-        s, scale = normalise_power(z[chosen].reshape(len(x), -1))
+            noise_power = noise_variance(snr_db.float())[:, None]
+            trust = (noise_power / (noise_power + power)).sqrt()
+        shift, gain = (_at(index, part) for part in self._corrections(padded, snr_db))
+        exact = _at(index, whitened)
+        s, scale = normalise_power(power.sqrt() * (exact + trust * (shift + gain.tanh() * exact)))
         scale_code = quantise_log2(scale, *SCALE_LOG2, self.config.code_bits)
         codes = torch.cat([scale_code, noise_code, _pack(classes, self.config)], dim=1)
         return s, Side(x.shape[-2], x.shape[-1], codes, self.config.code_bits)
 
-    def _features(self, padded: Tensor, snr_db: Tensor) -> Tensor:
+    def _corrections(self, padded: Tensor, snr_db: Tensor) -> Iterator[Tensor]:
+        """Yield shifts and gains [B, 768, h, w]; a plane's spectrum has no place for what is local, and gets none."""
         blocks = F.pixel_unshuffle(4 * (padded - 0.5), _TRANSMITTER_PX)
-        features: Tensor = self.body(self.head(blocks), snr_db)
-        return features
+        outputs = self.output(self.body(self.head(blocks), snr_db)).float()
+        for part in outputs.chunk(2, dim=1):
+            yield F.pad(part, (0, 0, 0, 0, COLOURS, 0))
 
 
 class Receiver(nn.Module):
@@ -176,8 +177,7 @@ class Receiver(nn.Module):
         self.fine_head = nn.Conv2d(3 * _RECEIVER_PX**2, fine, 3, padding=1)
         self.fine_body = _Body(fine, config.receiver_blocks[1])
         self.output = nn.Conv2d(fine, COEFFICIENTS, cells, stride=cells)
-        nn.init.zeros_(self.output.weight)
-        _zero_bias(self.output)
+        _silence(self.output)
 
     def forward(self, y: Tensor, side: Side, state: ChannelState, options: Options) -> Tensor:
         """Decode a batch of images of one size.
@@ -213,15 +213,15 @@ class Receiver(nn.Module):
         All are [B, 768, h, w].
         """
         classes = _unpack(side, self.config)
-        chosen, power, variance = _allocate(self.tables, self.config, classes, side.codes[:, 1:2])
+        index, power, variance = _allocate(self.tables, self.config, classes, side.codes[:, 1:2])
         scale = dequantise_log2(side.codes[:, :1], *SCALE_LOG2, self.config.code_bits)
-        received = torch.zeros_like(power)
-        received[chosen] = (y * scale).flatten()
-        noise = (scale.flatten().square() * state.noise_power)[:, None, None, None]
-        total = (power + noise).clamp_min(1e-12)
-        error = _classified.per_patch((1 - power / total).clamp_min(0) * variance).sqrt()
-        estimate = _classified.from_spectrum((power * variance).sqrt() / total * received)
-        return estimate, error, _classified.per_patch(variance).sqrt()
+        total = (power + scale.square() * state.noise_power[:, None]).clamp_min(1e-12)
+        flat = variance.flatten(1)
+        error = flat.scatter(1, index, (1 - power / total).clamp_min(0) * _at(index, variance)).reshape(variance.shape)
+        weighted = (power * _at(index, variance)).sqrt() / total * y * scale
+        estimate = torch.zeros_like(flat).scatter(1, index, weighted).reshape(variance.shape)
+        deviation = _classified.per_patch(variance).sqrt()
+        return _classified.from_spectrum(estimate), _classified.per_patch(error).sqrt(), deviation
 
 
 class _Body(nn.Module):
@@ -239,11 +239,19 @@ class _Body(nn.Module):
 
 
 def _allocate(tables: Tables, config: Config, classes: Tensor, noise_code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return which coefficients are sent, their powers, and all variances, [B, 768, h, w], from what both ends know."""
+    """Return from what both ends know where the sent coefficients are, their powers, and all coefficients' variances.
+
+    They are [B, k], [B, k] and [B, 768, h, w].
+    """
     levels = tables.levels(classes)
-    chosen = _classified.select(levels, config.channel_uses(math.prod(classes.shape[1:])))
+    index = _classified.select(levels, config.channel_uses(math.prod(classes.shape[1:])))
     noise_power = dequantise_log2(noise_code.detach().float().flatten(), *NOISE_LOG2, config.code_bits)
-    return chosen, _classified.power(levels, chosen, noise_power), _classified.variance(levels)
+    return index, _classified.power(_at(index, levels), noise_power), _classified.variance(levels)
+
+
+def _at(index: Tensor, z: Tensor) -> Tensor:
+    """Return the entries [B, k] of z [B, 768, h, w] at these places."""
+    return z.flatten(1).gather(1, index)
 
 
 def _pack(classes: Tensor, config: Config) -> Tensor:
@@ -268,9 +276,10 @@ def _place_values(config: Config, device: torch.device) -> Tensor:
     return places
 
 
-def _zero_bias(layer: nn.Conv2d) -> None:
-    assert layer.bias is not None
-    nn.init.zeros_(layer.bias)
+@torch.no_grad()
+def _silence(layer: nn.Conv2d) -> None:
+    for parameter in layer.parameters():
+        parameter.zero_()
 
 
 def initialise(transmitter: Transmitter, receiver: Receiver, images: list[Tensor]) -> None:
