@@ -29,8 +29,7 @@ RECIPE = """
 [method]
 name = "{method}"
 [method.config]
-stage_channels = {stage_channels}
-latent_channels = 8
+{config}
 [data]
 folders = {folders}
 crop_px = 32
@@ -48,6 +47,8 @@ validate_minutes = 1e6
 tensorboard = {tensorboard}
 {more}
 """
+DEEPJSCC = "stage_channels = [4, 6, 8, 8]\nlatent_channels = 8"
+KLTJSCC = "classes = 2\ntransmitter_channels = 4\nreceiver_channels = [4, 4]"
 STAGES = """
 [[curriculum]]
 until_fraction = 0.25
@@ -74,7 +75,7 @@ def make_photos(folder: Path, count: int, level: int) -> Path:
 
 def write_recipe(path: Path, folders: list[Path], **values: str) -> Path:
     named = "[" + ", ".join(f'"{folder}"' for folder in folders) + "]"
-    usual = {"method": "deepjscc", "stage_channels": "[4, 6, 8, 8]", "data": "", "more": "", "tensorboard": "false"}
+    usual = {"method": "deepjscc", "config": DEEPJSCC, "data": "", "more": "", "tensorboard": "false"}
     path.write_text(RECIPE.format(folders=named, **(usual | values)))
     return path
 
@@ -260,17 +261,19 @@ class NoWaiting(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    "loss",
+    "values",
     [
-        "",
-        '[loss]\nkind = "snr_balanced_mse"\nreference_snr_db = [0.0, 9.0]\nreference_mse = [0.1, 0.01]\n',
-        "[loss]\nms_ssim_weight = 0.3\n",
+        {},
+        {"more": '[loss]\nkind = "snr_balanced_mse"\nreference_snr_db = [0.0, 9.0]\nreference_mse = [0.1, 0.01]\n'},
+        {"more": "[loss]\nms_ssim_weight = 0.3\n"},
+        {"method": "kltjscc", "config": KLTJSCC},
     ],
 )
-def test_a_step_does_not_wait_for_the_device(tmp_path: Path, loss: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe_file = write_recipe(
-        tmp_path / "r.toml", [make_photos(tmp_path / "a", 6, 9)], data="weights = [1.0]", more=loss
-    )
+def test_a_step_does_not_wait_for_the_device(
+    tmp_path: Path, values: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_photos(tmp_path / "a", 6, 9)
+    recipe_file = write_recipe(tmp_path / "r.toml", [folder], data="weights = [1.0]", **values)
     learner = learner_of(recipe_file)
     monkeypatch.setattr(Awgn, "__post_init__", lambda self: None)  # what it checks on the CPU it skips elsewhere
     learner.step(1e-3, (-6.0, 21.0))
