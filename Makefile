@@ -5,7 +5,7 @@ METHOD ?= deepjscc
 MINUTES ?= 60
 OUT ?= runs/kodak
 OUT_ALL ?= runs/kodak_all
-SWEEP_METHODS ?= deepjscc,softcast
+SWEEP_METHODS ?= kltjscc,deepjscc,softcast
 PROTOS := $(wildcard proto/jscc/wire/v1/*.proto)
 
 # Data next to the project are found without being told; elsewhere JSCC_DATA says where they are.
