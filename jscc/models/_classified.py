@@ -126,7 +126,7 @@ class Tables(nn.Module):
 
 
 def _mix(matrix: Tensor, z: Tensor) -> Tensor:
-    """Multiply the channels of z [B, C, h, w] by a matrix; on a CPU several times faster than a convolution in float32."""
+    """Multiply the channels of z [B, C, h, w] by a matrix; on a CPU several times faster than a convolution."""
     return (matrix @ z.flatten(2)).reshape(len(z), -1, *z.shape[2:])
 
 
