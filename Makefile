@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 METHOD ?= deepjscc
 MINUTES ?= 60
+START ?=
 OUT ?= runs/kodak
 OUT_ALL ?= runs/kodak_all
 SWEEP_METHODS ?= kltjscc,deepjscc,softcast
@@ -58,8 +59,8 @@ up: .venv/.installed ## start the link as local processes
 down: .venv/.installed ## stop the link that `make up` started
 	$(BIN)/jscc-link down
 
-train: .venv/.installed ## train METHOD for MINUTES; the same command goes on where it stopped
-	$(BIN)/python -m trainer train configs/$(METHOD).toml --minutes $(MINUTES) --out runs/$(METHOD) --resume
+train: .venv/.installed ## train METHOD for MINUTES, perhaps from START; the same command goes on where it stopped
+	$(BIN)/python -m trainer train configs/$(METHOD).toml --minutes $(MINUTES) --out runs/$(METHOD) --resume $(if $(START),--start $(START))
 
 bench: .venv/.installed ## latency of every part of the way of one image
 	$(BIN)/jscc-link bench

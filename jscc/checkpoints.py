@@ -134,6 +134,23 @@ def load(folder: Path, card: Card, half: Half, device: str = "cpu") -> nn.Module
     Raises:
         CheckpointError: the weights are missing, are damaged or do not fit the card.
     """
+    method, prefix = models.load(card.method), half + "."
+    module_type = method.transmitter_type if half == "transmitter" else method.receiver_type
+    module = module_type(config_of(card))
+    weights = {name.removeprefix(prefix): tensor for name, tensor in tensors(folder, card, prefix).items()}
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"checkpoint {folder / card.name}.safetensors: {error}") from error
+    return module.eval().to(device)
+
+
+def tensors(folder: Path, card: Card, prefix: str = "") -> dict[str, torch.Tensor]:
+    """Read the tensors of a checkpoint whose names begin with a prefix, floating-point ones as float32.
+
+    Raises:
+        CheckpointError: the weights are missing, are damaged or are not the card's.
+    """
     path = folder / f"{card.name}.safetensors"
     try:
         raw = path.read_bytes()
@@ -141,20 +158,14 @@ def load(folder: Path, card: Card, half: Half, device: str = "cpu") -> nn.Module
         raise CheckpointError(f"checkpoint {path}: {error.strerror}") from error
     if digest_of(raw) != card.digest:
         raise CheckpointError(f"checkpoint {path}: digest {digest_of(raw)} but the card says {card.digest}")
-    method = models.load(card.method)
-    module_type = method.transmitter_type if half == "transmitter" else method.receiver_type
-    module = module_type(config_of(card))
     try:
         with safe_open(path, framework="pt") as file:
             if (file.metadata() or {}).get("card", _identity(card)) != _identity(card):
                 raise CheckpointError(f"checkpoint {path}: its method or configuration is not the card's")
-            prefix = half + "."
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118  (not a mapping)
-            tensors = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
-        module.load_state_dict({name: _to_float(tensor) for name, tensor in tensors.items()})
-    except (RuntimeError, SafetensorError) as error:
+            return {name: _to_float(file.get_tensor(name)) for name in names}
+    except SafetensorError as error:
         raise CheckpointError(f"checkpoint {path}: {error}") from error
-    return module.eval().to(device)
 
 
 def _identity(card: Card) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from jscc import checkpoints
 from jscc.datasets import open_dataset
 from jscc.models import UnknownMethodError
-from trainer import bench, evaluate, export, parallel, runs, settings, train
+from trainer import bench, evaluate, export, link, parallel, runs, settings, train
 from trainer.optimisation import Budget
 from trainer.settings import Recipe
 
@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--minutes", type=float, default=0.0, help="budget of training time")
     command.add_argument("--steps", type=int, default=0, help="budget of steps")
     command.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint, if there is one")
+    command.add_argument("--start", type=Path, help="first weights: checkpoint such as checkpoints/deepjscc")
     command.add_argument("--out", type=Path, help="run folder (default: runs/<name of the recipe>)")
     command.add_argument("--data", action="append", default=[], help="folder of photos; may be given more than once")
     command = commands.add_parser("bench", help="measure crops per second beside a plain loop, and what brings them")
@@ -72,7 +73,7 @@ def _train(choice: argparse.Namespace) -> None:
         resume = choice.resume or team.largest([parallel.restarts()])[0] > 0
         with team.first():
             has_state = runs.open_folder(folder, choice.config, resume)
-        train.start(recipe, folder, budget, has_state, team).go()
+        train.start(recipe, folder, budget, has_state, team, choice.start).go()
 
 
 def _with_folders(recipe: Recipe, folders: list[str]) -> Recipe:
@@ -93,11 +94,11 @@ def _evaluate(choice: argparse.Namespace) -> None:
     dataset = open_dataset(choice.dataset)
     if choice.write_card and dataset.name != "kodak":
         raise ValueError(f"--write-card: the card has only room for Kodak, not for '{dataset.name}'")
-    link = evaluate.load_link(path, runs.choose_device(choice.device))
+    loaded = evaluate.load_link(path, runs.choose_device(choice.device))
     print(dataset.note or f"{path}: {len(dataset.images)} images of {dataset.name}", flush=True)
-    rows = evaluate.evaluate(link, dataset, choice.snr_db, choice.precision)
+    rows = evaluate.evaluate(loaded, dataset, choice.snr_db, choice.precision)
     if choice.write_card:
-        card = checkpoints.read_card(evaluate.card_path(path))
+        card = checkpoints.read_card(link.card_path(path))
         measured = tuple(dataclasses.asdict(row) for row in rows)
         checkpoints.write_card(path.parent, dataclasses.replace(card, kodak=measured))
 

@@ -19,7 +19,6 @@ from torch import Tensor
 from trainer import plain, runs, settings, sources, train
 from trainer.learner import Learner
 from trainer.link import build
-from trainer.optimisation import parameter_groups
 from trainer.settings import Recipe
 
 FULL, PLAIN, COMPILED = "this trainer", "plain loop", "torch.compile"
@@ -71,8 +70,7 @@ class Bench:
         found["channels_last"] = self._in_memory(self._learner(_ContiguousLearner, recipe))
         found["photos in memory, crops on the device"] = self._from_files(self._learner(_FileLearner, recipe))
         slow = self._learner(Learner, recipe)
-        groups = parameter_groups(slow.link, recipe.optimiser)
-        slow.optimiser = torch.optim.AdamW(groups, fused=False, foreach=False)
+        slow.optimiser.adamw = torch.optim.AdamW(slow.optimiser.adamw.param_groups, fused=False, foreach=False)
         found["fused AdamW"] = self._in_memory(slow)
         return found | {PLAIN: self._plain_loop()}
 

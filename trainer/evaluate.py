@@ -12,7 +12,7 @@ from jscc.datasets import Dataset
 from jscc.images import Pixels, read_image
 from jscc.signals import derive_seed, noise_generator
 from trainer import runs
-from trainer.link import Link, build
+from trainer.link import Link, build, card_path
 
 SNRS_DB = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0)
 
@@ -124,9 +124,3 @@ def _sender(folder: Path, card: Card) -> Card:
         if other.digest == card.transmitter_digest:
             return other
     raise ValueError(f"{folder / card.name}: needs the transmitter of checkpoint {card.transmitter_digest}, not here")
-
-
-def card_path(path: Path) -> Path:
-    """Return the card of `<folder>/<name>`, given with or without suffix."""
-    name = path.stem if path.suffix in (".json", ".safetensors") else path.name
-    return path.parent / f"{name}.json"

@@ -65,8 +65,9 @@ def export_closed_form(recipe_file: Path, folder: Path, name: str | None = None)
 
 def training_record(run: Path, recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
     """Return what the card tells about the training."""
-    environments, progress = runs.read_environment(run), state["progress"]
+    environments, progress, start = runs.read_environment(run), state["progress"], runs.read_start(run)
     return {
+        "start": {key: start[key] for key in ("digest", "training")} if start else {},
         "recipe": dataclasses.asdict(recipe),
         "photos": state["photos"],
         "steps": progress["step"],

@@ -14,7 +14,7 @@ from trainer.data import Crops, Photos
 from trainer.link import Link
 from trainer.losses import Loss, Reference, mse_per_image, psnr_db
 from trainer.objective import wrap
-from trainer.optimisation import adamw, ema_decay, set_rate, update_average
+from trainer.optimisation import Optimiser, ema_decay, update_average
 from trainer.parallel import Team
 from trainer.settings import Recipe
 
@@ -83,7 +83,7 @@ class Learner:
         if recipe.run.compile:
             link.transmitter.compile()
             link.receiver.compile()
-        self.optimiser = adamw(self.link, recipe.optimiser)
+        self.optimiser = Optimiser(self.link, recipe.optimiser)
         self._columns = ("loss", "psnr_db", "gradient_norm", *self._loss.terms)
         self._sums = torch.zeros(len(self._columns), device=device)
         self._summed = 0
@@ -101,15 +101,14 @@ class Learner:
             snrs_db: lowest and highest SNR.
         """
         self.link.train()
-        set_rate(self.optimiser, rate)
         x = self.draw_crops()
         snr_db = self.draw_snrs_db(*snrs_db)
         criterion = self._loss.of(snr_db)
         loss, x_hat = self._objective(x, snr_db, self._noise_draws, criterion)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.link.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.link.parameters(), self.recipe.optimiser.clip_norm)
-        self.optimiser.step()
+        self.optimiser.step(rate)
         update_average(self.average, self.link, ema_decay(self.progress.step, self.recipe.optimiser.ema_decay))
         self.progress.step += 1
         values = [loss.detach(), psnr_db(mse_per_image(x_hat.detach(), x)).mean(), norm.detach()]

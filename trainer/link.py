@@ -118,6 +118,42 @@ def build(settings: MethodSettings, seed: int, where: str = "recipe") -> Link:
     return Link(method, transmitter, receiver)
 
 
+def card_path(path: Path) -> Path:
+    """Return the card of `<folder>/<name>`, given with or without suffix."""
+    name = path.stem if path.suffix in (".json", ".safetensors") else path.name
+    return path.parent / f"{name}.json"
+
+
+def take_over(link: Link, path: Path) -> Card:
+    """Take the weights of a shipped checkpoint of the same method.
+
+    What it lacks, such as further blocks, stays; so does what is frozen, which comes from the method listened to.
+
+    Args:
+        link: as built.
+        path: `<folder>/<name>` of the checkpoint.
+
+    Returns:
+        Its card.
+
+    Raises:
+        ValueError: it is of another method, or a tensor has another shape or no place; names it.
+        CheckpointError: it is missing or damaged.
+    """
+    card = checkpoints.read_card(card_path(path))
+    if card.method != link.method.name:
+        raise ValueError(f"--start: {path} is of '{card.method}', not of '{link.method.name}'")
+    frozen = {name for name, parameter in link.named_parameters() if not parameter.requires_grad}
+    shipped = {name: it for name, it in checkpoints.tensors(path.parent, card).items() if name not in frozen}
+    mine = link.state_dict()
+    for name, tensor in shipped.items():
+        if name not in mine or mine[name].shape != tensor.shape:
+            here = tuple(mine[name].shape) if name in mine else "none"
+            raise ValueError(f"--start: {path}: '{name}' has shape {tuple(tensor.shape)}, in this recipe {here}")
+    link.load_state_dict(mine | shipped)
+    return card
+
+
 def heard(settings: MethodSettings, where: str = "recipe") -> Card:
     """Return the card of the checkpoint whose transmitter a method that is only another receiver listens to.
 
@@ -129,7 +165,7 @@ def heard(settings: MethodSettings, where: str = "recipe") -> Card:
     if not settings.listens_to:
         raise ValueError(f"{where}: method: listens_to: '{settings.name}' needs a checkpoint of '{wanted}'")
     path = Path(settings.listens_to)
-    card = checkpoints.read_card(path.parent / f"{path.name}.json")
+    card = checkpoints.read_card(card_path(path))
     if card.method != wanted:
         raise ValueError(f"{where}: method: listens_to: {path} is of '{card.method}', not of '{wanted}'")
     return card

@@ -51,42 +51,100 @@ def parameter_groups(module: nn.Module, settings: OptimiserSettings) -> list[dic
     """Group the trainable parameters by learning rate and weight decay.
 
     Returns:
-        Groups for AdamW, each with its own "scale", the factor on the learning rate.
+        Groups, each with its own "scale", the factor on the learning rate, and "muon": whether Muon updates it.
 
     Raises:
-        ValueError: a name under lr_scale fits no parameter.
+        ValueError: a name under lr_scale or muon fits no parameter.
     """
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    unused = set(settings.lr_scale)
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
+    unused = {"lr_scale": set(settings.lr_scale), "muon": set(settings.muon)}
     for name, parameter in module.named_parameters():
-        fitting = [part for part in settings.lr_scale if _is_part(part, name)]
-        unused -= set(fitting)
-        scale = settings.lr_scale[max(fitting, key=len)] if fitting else 1.0
+        fitting = {key: [part for part in parts if _is_part(part, name)] for key, parts in _named(settings).items()}
+        for key, parts in fitting.items():
+            unused[key] -= set(parts)
+        scale = settings.lr_scale[max(fitting["lr_scale"], key=len)] if fitting["lr_scale"] else 1.0
         spared = parameter.ndim <= 1 or any(_is_part(part, name) for part in settings.no_decay)
         if parameter.requires_grad:
-            groups.setdefault((scale, 0.0 if spared else settings.weight_decay), []).append(parameter)
-    if unused:
-        raise ValueError(f"optimiser: lr_scale: '{sorted(unused)[0]}' is no part of any parameter's name")
+            kind = (scale, 0.0 if spared else settings.weight_decay, bool(fitting["muon"]) and parameter.ndim == 4)
+            groups.setdefault(kind, []).append(parameter)
+    for key, left in unused.items():
+        if left:
+            raise ValueError(f"optimiser: {key}: '{min(left)}' is no part of any parameter's name")
     return [
-        {"params": parameters, "scale": scale, "weight_decay": decay} for (scale, decay), parameters in groups.items()
+        {"params": parameters, "scale": scale, "weight_decay": decay, "muon": muon}
+        for (scale, decay, muon), parameters in groups.items()
     ]
+
+
+def _named(settings: OptimiserSettings) -> dict[str, tuple[str, ...]]:
+    return {"lr_scale": tuple(settings.lr_scale), "muon": settings.muon}
 
 
 def _is_part(part: str, name: str) -> bool:
     return f".{part}." in f".{name}."
 
 
-def adamw(module: nn.Module, settings: OptimiserSettings) -> torch.optim.AdamW:
+def adamw(groups: list[dict[str, Any]], settings: OptimiserSettings) -> torch.optim.AdamW:
     """Build AdamW, fused where the devices of all parameters allow it."""
-    groups = parameter_groups(module, settings)
-    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in module.parameters())
+    fused = all(parameter.device.type in ("cpu", "cuda") for group in groups for parameter in group["params"])
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, settings.beta2), fused=fused)
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every group to rate times its scale."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate * group["scale"]
+class Optimiser:
+    """AdamW, and Muon for the convolution kernels that the recipe names.
+
+    Muon turns a kernel's momentum, as a matrix of outputs by inputs and taps, into the nearest orthogonal one, of the
+    root mean square that AdamW's updates have, so that both share a learning rate.
+
+    Source: K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; the scale after J. Liu et
+    al., "Muon is Scalable for LLM Training", 2025; torch.optim.Muon.
+    """
+
+    def __init__(self, module: nn.Module, settings: OptimiserSettings) -> None:
+        """Optimise the trainable parameters of a module, which stay where they are in memory from now on.
+
+        Raises:
+            ValueError: a name under lr_scale or muon fits no parameter.
+        """
+        groups = parameter_groups(module, settings)
+        self.adamw = adamw([group for group in groups if not group["muon"]], settings)
+        orthogonal = [group for group in groups if group["muon"]]
+        self._kernels = [kernel for group in orthogonal for kernel in group["params"]]
+        matrices = [
+            group | {"params": [nn.Parameter(_matrix(k.data, k)) for k in group["params"]]} for group in orthogonal
+        ]
+        self._matrices = [matrix for group in matrices for matrix in group["params"]]
+        for kernel, matrix in zip(self._kernels, self._matrices, strict=True):
+            assert kernel.data_ptr() == matrix.data_ptr(), "a kernel that is dense in neither memory format"
+        self._muon = torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw") if matrices else None
+
+    def step(self, rate: float) -> None:
+        """Update the parameters by their gradients at a learning rate, times each group's own scale."""
+        for kernel, matrix in zip(self._kernels, self._matrices, strict=True):
+            matrix.grad = None if kernel.grad is None else _matrix(kernel.grad, kernel)
+        for optimiser in filter(None, (self.adamw, self._muon)):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * group["scale"]
+            optimiser.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of both."""
+        return {"adamw": self.adamw.state_dict(), "muon": self._muon and self._muon.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from state_dict()."""
+        self.adamw.load_state_dict(state["adamw"])
+        if self._muon is not None:
+            self._muon.load_state_dict(state["muon"])
+
+
+def _matrix(values: Tensor, kernel: Tensor) -> Tensor:
+    """Return values of a kernel [O, I, h, w] as a matrix [O, I h w], columns as the kernel lies in memory.
+
+    So the kernel's own values give a view, in either memory format.
+    """
+    channels_last = kernel.is_contiguous(memory_format=torch.channels_last)
+    return (values.permute(0, 2, 3, 1) if channels_last else values).reshape(len(kernel), -1)
 
 
 def ema_decay(step: int, decay: float) -> float:

@@ -1,5 +1,6 @@
 """Run folders: `runs/<name>/` with the recipe, the machine, the logs and the last checkpoint."""
 
+import dataclasses
 import json
 import os
 import platform
@@ -11,11 +12,13 @@ from typing import Any
 
 import torch
 
+from jscc.checkpoints import Card
 from trainer import settings
 from trainer.settings import Recipe
 
 RECIPE_FILE = "config.toml"
 ENVIRONMENT_FILE = "environment.json"
+START_FILE = "start.json"
 STATE_FILE = "last.pt"
 
 
@@ -79,6 +82,18 @@ def load_recipe(folder: Path) -> Recipe:
         ValueError: there is none, or it does not fit.
     """
     return settings.load(folder / RECIPE_FILE)
+
+
+def write_start(folder: Path, card: Card) -> None:
+    """Keep the card of the checkpoint that a run starts from."""
+    (folder / START_FILE).write_text(json.dumps(dataclasses.asdict(card), indent=2) + "\n", encoding="utf-8")
+
+
+def read_start(folder: Path) -> dict[str, Any]:
+    """Return the card of the checkpoint that a run started from; empty when it did not."""
+    path = folder / START_FILE
+    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return card
 
 
 def write_environment(folder: Path, device: torch.device, processes: int) -> None:

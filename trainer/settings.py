@@ -160,7 +160,7 @@ class LossSettings:
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """AdamW with warm-up and cosine decay to zero.
+    """AdamW, or Muon for some kernels, with warm-up and cosine decay to zero.
 
     Attributes:
         learning_rate: peak learning rate.
@@ -171,6 +171,7 @@ class OptimiserSettings:
         clip_norm: largest gradient norm.
         ema_decay: decay of the averaged weights after their warm-up.
         lr_scale: part of a parameter's dotted name -> factor on its learning rate; the longest match counts.
+        muon: parts of parameter names whose convolution kernels Muon updates.
     """
 
     learning_rate: float = 4e-4
@@ -181,6 +182,7 @@ class OptimiserSettings:
     clip_norm: float = 1.0
     ema_decay: float = 0.999
     lr_scale: dict[str, float] = field(default_factory=dict)
+    muon: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -17,7 +17,7 @@ from trainer.data import Photos
 from trainer.evaluate import SNRS_DB, mean_psnr_db, receive
 from trainer.journal import Journal, Silence, snr_column
 from trainer.learner import Learner
-from trainer.link import build, method_config
+from trainer.link import build, method_config, take_over
 from trainer.losses import Reference, linear_reference
 from trainer.optimisation import Budget, rate_factor
 from trainer.parallel import Team
@@ -204,8 +204,23 @@ def validation_images(photos: Photos, settings: DataSettings) -> dict[str, Pixel
     }
 
 
-def start(recipe: Recipe, folder: Path, budget: Budget, has_state: bool, team: Team | None = None) -> Run:
-    """Prepare a run: photos, the method's own initialisation at step 0, or the checkpoint.
+def start(
+    recipe: Recipe,
+    folder: Path,
+    budget: Budget,
+    has_state: bool,
+    team: Team | None = None,
+    from_checkpoint: Path | None = None,
+) -> Run:
+    """Prepare a run: photos and, at step 0, shipped weights or the method's own initialisation; else the run's state.
+
+    Args:
+        recipe: what to do.
+        folder: the run's, opened.
+        budget: when to end.
+        has_state: go on from the folder's checkpoint.
+        team: processes that share every batch; this one alone when None.
+        from_checkpoint: `<folder>/<name>` of the checkpoint that gives the first weights.
 
     Raises:
         ValueError: photos, method, loss or checkpoint do not fit the recipe.
@@ -216,7 +231,9 @@ def start(recipe: Recipe, folder: Path, budget: Budget, has_state: bool, team: T
     with team.first():
         training, validation = load_photos(recipe.data)
     link = build(recipe.method, recipe.run.seed, str(folder / runs.RECIPE_FILE))
-    if not has_state and link.method.initialise is not None and recipe.data.initialise_photos:
+    if not has_state and from_checkpoint is not None:
+        runs.write_start(folder, take_over(link, from_checkpoint))
+    elif not has_state and link.method.initialise is not None and recipe.data.initialise_photos:
         link.method.initialise(link.transmitter, link.receiver, _some(training, recipe.data.initialise_photos))
     learner = Learner(recipe, link, training, device, team, _reference(recipe, training))
     if has_state:

@@ -190,12 +190,12 @@ def _water_fill(count: Tensor, noise_power: Tensor) -> Tensor:
     """Return the power [B, levels] of each level, of which there are count [B, levels] coefficients."""
     levels = torch.arange(_LEVELS, dtype=torch.float64, device=count.device) - _LEVELS // 2
     root = (noise_power * torch.exp2(levels / _LEVELS_PER_OCTAVE)).sqrt()
-    total = count.sum(dim=1, keepdim=True)
-    low, high = torch.full_like(total, -60.0), torch.full_like(total, 60.0)
-    for _ in range(_BISECTIONS):  # on log2 of the water level
-        over = ((root * torch.exp2((low + high) / 2) - noise_power).clamp_min(0) * count).sum(1, keepdim=True) > total
-        low, high = torch.where(over, low, (low + high) / 2), torch.where(over, (low + high) / 2, high)
-    return (root * torch.exp2(low) - noise_power).clamp_min(0)
+    # Filling the levels from some level upwards takes sum(root / sqrt(mu) - s2) = total; the best such level is the
+    # lowest that gets power itself.
+    above, roots = (part.flip(1).cumsum(1).flip(1) for part in (count, count * root))
+    filled = (above[:, :1] + noise_power * above) / roots.clamp_min(torch.finfo(torch.float64).tiny)
+    lowest = (root * filled > noise_power).long().argmax(dim=1, keepdim=True)
+    return (root * filled.gather(1, lowest) - noise_power).clamp_min(0)
 
 
 def _costs(energy: Tensor, variances: Tensor, price_log2: Tensor) -> Tensor:

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor, nn
 
 SNR_KNOTS_DB = (-20.0, 40.0)
-"""Conditioning range: SNRs outside it act like its ends."""
+"""Range of SNRAttention's tables: SNRs outside it act like its ends."""
+CONDITIONED_SNR_DB = (-6.0, 21.0)
+"""The SNRs of training. Beyond them networks act as at the ends: what they have not seen would only do harm."""
 
 
 class SNRAttention(nn.Module):
@@ -100,6 +102,8 @@ class SNRTable(nn.Module):
 class FiLM(nn.Module):
     """Scale and shift every channel as functions of the SNR: (1 + gamma(snr)) x + beta(snr); starts as the identity.
 
+    SNRs beyond CONDITIONED_SNR_DB act like its ends.
+
     Source: E. Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer", AAAI 2018.
     """
 
@@ -111,6 +115,7 @@ class FiLM(nn.Module):
 
     def forward(self, x: Tensor, snr_db: Tensor) -> Tensor:
         """Modulate x [B, C, H, W] by snr_db [B], in x's precision."""
+        snr_db = snr_db.clamp(*CONDITIONED_SNR_DB)
         scale, shift = (table(snr_db).to(x.dtype)[:, :, None, None] for table in (self.scale, self.shift))
         modulated: Tensor = x * (1 + scale) + shift
         return modulated

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jscc.models import _linear
-from jscc.models._layers import SNR_KNOTS_DB, ResidualBlock, SNRAttention
+from jscc.models._layers import CONDITIONED_SNR_DB, SNR_KNOTS_DB, ResidualBlock, SNRAttention
 from jscc.signals import (
     ChannelState,
     Layout,
@@ -39,8 +39,6 @@ STAGES = 4
 DOWNSAMPLING = 2**STAGES
 SCALE_BITS = 8
 SCALE_LOG2 = (-8.0, 8.0)
-CONDITIONED_SNR_DB = (-6.0, 21.0)
-"""The SNRs of training. Beyond them the networks act as at the ends: what they have not seen would only do harm."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jscc.models import Study, deepjscc
+from jscc.models._layers import CONDITIONED_SNR_DB
 from jscc.models.deepjscc import Transmitter
 from jscc.signals import ChannelState, Side, noise_generator, pad_to_multiple
 
@@ -258,5 +259,5 @@ def _fourier(snr_db: Tensor, t: Tensor) -> Tensor:
 
 def _deviation(snr_db: Tensor) -> Tensor:
     """Return the standard deviation [B, 1, 1, 1] of the first reconstruction's error."""
-    deviation: Tensor = (LOG_DEVIATION[0] + LOG_DEVIATION[1] * snr_db.clamp(*deepjscc.CONDITIONED_SNR_DB)).exp()
+    deviation: Tensor = (LOG_DEVIATION[0] + LOG_DEVIATION[1] * snr_db.clamp(*CONDITIONED_SNR_DB)).exp()
     return deviation[:, None, None, None]

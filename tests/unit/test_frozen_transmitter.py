@@ -12,7 +12,7 @@ from jscc.checkpoints import Card
 from jscc.models import deepjscc, diffusion
 from trainer import __main__ as command_line
 from trainer import evaluate, settings
-from trainer.link import build
+from trainer.link import build, take_over
 
 RECIPE = """
 [method]
@@ -90,6 +90,23 @@ def test_training_leaves_the_transmitter_as_it_is_and_export_leaves_it_out(
         assert torch.equal(tensor, shipped.transmitter.state_dict()[name]), name
     with pytest.raises(checkpoints.CheckpointError):
         checkpoints.load(tmp_path / "shipped", card, "transmitter")
+
+
+def test_a_run_from_shipped_weights_keeps_the_receiver_that_it_listens_to(
+    tmp_path: Path, recipe_file: Path, heard: Card
+) -> None:
+    run("train", recipe_file, "--steps", "1", "--out", tmp_path / "run")
+    run("export", tmp_path / "run", "--checkpoints", tmp_path / "shipped")
+    torch.manual_seed(1)
+    chosen = deepjscc.Config((4, 6, 8, 8), 8)
+    checkpoints.save(tmp_path / "shipped", heard, deepjscc.Transmitter(chosen), deepjscc.Receiver(chosen))
+    link = build(settings.load(recipe_file).method, 0)
+    newest = {name: tensor.clone() for name, tensor in link.receiver.state_dict().items() if name.startswith("first.")}
+    card = take_over(link, tmp_path / "shipped" / "diffusion")
+    shipped = checkpoints.tensors(tmp_path / "shipped", card)
+    for name, tensor in link.receiver.state_dict().items():
+        assert torch.equal(tensor, newest[name] if name in newest else shipped[f"receiver.{name}"]), name
+    assert newest
 
 
 def test_a_receiver_without_its_transmitter_is_refused(tmp_path: Path, recipe_file: Path) -> None:

@@ -199,3 +199,12 @@ def squared_error(transmitter: nn.Module, receiver: nn.Module, x: Tensor, snr_db
 def test_a_configuration_out_of_range_is_refused(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Config(**wrong)  # type: ignore[arg-type]
+
+
+def test_beyond_the_snrs_of_training_the_networks_do_no_harm() -> None:
+    """At 60 dB next to no noise arrives: the shipped networks must not be worse than at 20 dB."""
+    card = checkpoints.read_card(SHIPPED)
+    halves = [checkpoints.load(SHIPPED.parent, card, half) for half in ("transmitter", "receiver")]
+    pixels = torch.from_numpy(read_image(open_dataset("samples").images[0].path)[:256, :256].copy())
+    x = pixels.permute(2, 0, 1)[None].float() / 255
+    assert squared_error(*halves, x, 60.0) < squared_error(*halves, x, 20.0)

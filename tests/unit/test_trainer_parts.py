@@ -15,11 +15,10 @@ from trainer.journal import Journal, read_rows
 from trainer.losses import balance, mse_per_image, psnr_db
 from trainer.optimisation import (
     Budget,
-    adamw,
+    Optimiser,
     ema_decay,
     parameter_groups,
     rate_factor,
-    set_rate,
     update_average,
 )
 from trainer.settings import OptimiserSettings
@@ -145,12 +144,11 @@ class TestOptimiser:
 
     def test_scaled_rate_moves_less(self) -> None:
         link = self.link()
-        optimiser = adamw(link, OptimiserSettings(weight_decay=0.0, lr_scale={"head": 0.1}))
+        optimiser = Optimiser(link, OptimiserSettings(weight_decay=0.0, lr_scale={"head": 0.1}))
         before = {name: parameter.detach().clone() for name, parameter in link.named_parameters()}
         for parameter in link.parameters():
             parameter.grad = torch.ones_like(parameter)
-        set_rate(optimiser, 0.01)
-        optimiser.step()
+        optimiser.step(0.01)
         moved = {name: (before[name] - parameter).abs().mean().item() for name, parameter in link.named_parameters()}
         # Adam's first step has the length of the rate.
         assert moved["attention.weight"] == pytest.approx(0.01, rel=1e-3)
@@ -159,6 +157,31 @@ class TestOptimiser:
     def test_lr_scale_that_fits_nothing(self) -> None:
         with pytest.raises(ValueError, match="carier"):
             parameter_groups(self.link(), OptimiserSettings(lr_scale={"carier": 0.1}))
+
+    @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+    def test_muon_moves_a_kernel_by_an_orthogonal_matrix(self, memory_format: torch.memory_format) -> None:
+        torch.manual_seed(0)
+        link = nn.ModuleDict({"blocks": nn.Conv2d(8, 16, 3), "head": nn.Conv2d(8, 16, 1)})
+        link.to(memory_format=memory_format)  # type: ignore[call-overload]
+        optimiser = Optimiser(link, OptimiserSettings(weight_decay=0.0, muon=("blocks",)))
+        before = {name: parameter.detach().clone() for name, parameter in link.named_parameters()}
+        for parameter in link.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        optimiser.step(0.01)
+        moved = {name: before[name] - parameter.detach() for name, parameter in link.named_parameters()}
+        kernel = moved["blocks.weight"].flatten(1) / 0.01
+        # [16, 72] with orthonormal rows, times 0.2 sqrt(72); Newton-Schulz leaves singular values of 0.7..1.2.
+        singular = torch.linalg.svdvals(kernel) / (0.2 * 72**0.5)
+        assert (singular.min() > 0.6, singular.max() < 1.3) == (True, True)
+        gradient = link.get_parameter("blocks.weight").grad
+        assert gradient is not None
+        assert torch.nn.functional.cosine_similarity(kernel.flatten(), gradient.flatten(1).flatten(), dim=0) > 0.7
+        for name in ("blocks.bias", "head.weight"):  # AdamW: a first step has the length of the rate
+            assert moved[name].abs().mean().item() == pytest.approx(0.01, rel=1e-3)
+
+    def test_muon_that_fits_nothing(self) -> None:
+        with pytest.raises(ValueError, match="muon: 'block' is no part"):
+            parameter_groups(self.link(), OptimiserSettings(muon=("block",)))
 
     def test_average_formula(self) -> None:
         average, module = nn.Linear(1, 1), nn.Linear(1, 1)

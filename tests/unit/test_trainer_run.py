@@ -21,7 +21,7 @@ from trainer import __main__ as command_line
 from trainer import evaluate, runs, settings, train
 from trainer.journal import read_rows
 from trainer.learner import Learner
-from trainer.link import build
+from trainer.link import build, config_mapping, take_over
 from trainer.optimisation import Budget
 
 RECIPE = """
@@ -40,6 +40,7 @@ validation_crop_px = 32
 initialise_photos = {initialise_photos}
 [optimiser]
 learning_rate = 1e-2
+muon = ["blocks"]
 [run]
 precision = "{precision}"
 device = "cpu"
@@ -281,6 +282,50 @@ def test_export_loads_and_gives_the_same_image(
     assert [row["snr_db"] for row in measured] == [0.0, 10.0]
     assert f"{measured[1]['psnr_db']:.2f}" in capsys.readouterr().out
     assert checkpoints.read_card(shipped / "deepjscc.json").digest == card.digest
+
+
+def test_a_run_starts_from_shipped_weights(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JSCC_CACHE", str(tmp_path / "cache"))
+    recipe_file, shipped = write_recipe(tmp_path / "tiny.toml", photos), tmp_path / "checkpoints"
+    run("train", recipe_file, "--steps", "3", "--out", tmp_path / "first")
+    run("export", tmp_path / "first", "--checkpoints", shipped)
+    first = checkpoints.read_card(shipped / "deepjscc.json")
+    weights = checkpoints.tensors(shipped, first)
+
+    recipe = settings.load(recipe_file)
+    learner = train.start(recipe, tmp_path, Budget(0, 1), False, from_checkpoint=shipped / "deepjscc").learner
+    for name, tensor in learner.link.state_dict().items():
+        assert torch.equal(tensor, weights[name]), name
+
+    run("train", recipe_file, "--steps", "2", "--out", tmp_path / "second", "--start", shipped / "deepjscc")
+    run("export", tmp_path / "second", "--checkpoints", shipped)
+    second = checkpoints.read_card(shipped / "deepjscc.json")
+    assert second.training["start"] == {"digest": first.digest, "training": first.training}
+    assert second.digest != first.digest
+
+    recipe_file.write_text(recipe_file.read_text().replace("[4, 6, 8, 8]", "[4, 6, 8, 10]"))
+    arguments = ["train", str(recipe_file), "--steps", "1", "--out", str(tmp_path / "third")]
+    assert command_line.main([*arguments, "--start", str(shipped / "deepjscc")]) == 1
+    assert "has shape (8,), in this recipe (10,)" in capsys.readouterr().err
+    other = build(settings.MethodSettings("kltjscc"), 0)
+    with pytest.raises(ValueError, match="is of 'deepjscc', not of 'kltjscc'"):
+        take_over(other, shipped / "deepjscc")
+
+
+def test_a_deeper_network_keeps_its_new_blocks(tmp_path: Path) -> None:
+    small = {"classes": 2, "transmitter_channels": 4, "receiver_channels": [4, 4], "receiver_blocks": [1, 1]}
+    shallow = build(settings.MethodSettings("kltjscc", small), seed=1)
+    card = checkpoints.Card("small", "kltjscc", "", "", config_mapping(settings.MethodSettings("kltjscc", small)))
+    card = checkpoints.save(tmp_path, card, shallow.transmitter, shallow.receiver)
+    deep = build(settings.MethodSettings("kltjscc", small | {"receiver_blocks": [1, 2]}), seed=2)
+    own = {name: tensor.clone() for name, tensor in deep.state_dict().items()}
+    assert take_over(deep, tmp_path / "small").digest == card.digest
+    shipped = checkpoints.tensors(tmp_path, card)
+    for name, tensor in deep.state_dict().items():
+        assert torch.equal(tensor, shipped.get(name, own[name])), name
+    assert set(own) - set(shipped) == {name for name in own if "fine_body" in name and ".1." in name}
 
 
 def test_evaluation_noise_is_that_of_the_link(photos: Path) -> None:
