@@ -3,10 +3,12 @@
 import argparse
 import dataclasses
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from jscc import checkpoints
+from jscc import checkpoints, config
 from jscc.datasets import open_dataset
 from jscc.models import UnknownMethodError
 from trainer import bench, evaluate, export, link, parallel, runs, settings, train
@@ -42,6 +44,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("configs", type=Path, nargs="*", help="recipes (default: configs/deepjscc.toml)")
     command.add_argument("--seconds", type=float, default=100.0, help="time for the measurement of each recipe")
     command.add_argument("--compile", action="store_true", help="measure torch.compile too; compiling takes minutes")
+    _add_evaluate(commands)
+    command = commands.add_parser("export", help="write a run's averaged weights as a checkpoint")
+    command.set_defaults(command=_export)
+    command.add_argument("run", type=Path, help="run folder, or the recipe of a method that has nothing to train")
+    command.add_argument("--checkpoints", type=Path, default=Path("checkpoints"))
+    command.add_argument("--name", help="name of the checkpoint (default: of the method)")
+    return parser
+
+
+def _add_evaluate(commands: Any) -> None:
     command = commands.add_parser("evaluate", help="score a checkpoint on whole images")
     command.set_defaults(command=_evaluate)
     command.add_argument("--checkpoint", type=Path, required=True, help="checkpoints/<name> or a run folder")
@@ -49,13 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--snr-db", type=_numbers, default=evaluate.SNRS_DB, help="such as --snr-db=-5,0,5")
     command.add_argument("--precision", choices=settings.PRECISIONS, default="float32")
     command.add_argument("--device", default="auto")
+    command.add_argument(
+        "--told-above-db", type=float, default=0.0, help="error of the SNR that the transmitter is told"
+    )
+    command.add_argument("--option", action="append", default=[], help="of the method, name=value as in TOML")
     command.add_argument("--write-card", action="store_true", help="put the rows into the model card")
-    command = commands.add_parser("export", help="write a run's averaged weights as a checkpoint")
-    command.set_defaults(command=_export)
-    command.add_argument("run", type=Path, help="run folder, or the recipe of a method that has nothing to train")
-    command.add_argument("--checkpoints", type=Path, default=Path("checkpoints"))
-    command.add_argument("--name", help="name of the checkpoint (default: of the method)")
-    return parser
 
 
 def _numbers(text: str) -> tuple[float, ...]:
@@ -94,13 +104,24 @@ def _evaluate(choice: argparse.Namespace) -> None:
     dataset = open_dataset(choice.dataset)
     if choice.write_card and dataset.name != "kodak":
         raise ValueError(f"--write-card: the card has only room for Kodak, not for '{dataset.name}'")
+    if choice.write_card and (choice.told_above_db or choice.option):
+        raise ValueError("--write-card: the card has only room for what a method does by default")
     loaded = evaluate.load_link(path, runs.choose_device(choice.device))
+    loaded.options = _options(loaded.method.options_type, choice.option)
     print(dataset.note or f"{path}: {len(dataset.images)} images of {dataset.name}", flush=True)
-    rows = evaluate.evaluate(loaded, dataset, choice.snr_db, choice.precision)
+    rows = evaluate.evaluate(loaded, dataset, choice.snr_db, choice.precision, choice.told_above_db)
     if choice.write_card:
         card = checkpoints.read_card(link.card_path(path))
         measured = tuple(dataclasses.asdict(row) for row in rows)
         checkpoints.write_card(path.parent, dataclasses.replace(card, kodak=measured))
+
+
+def _options(options_type: type[Any], texts: list[str]) -> Any:
+    try:
+        values = tomllib.loads("\n".join(texts))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"--option: {error}") from error
+    return config.from_mapping(options_type, values, "--option")
 
 
 def _export(choice: argparse.Namespace) -> None:

@@ -33,7 +33,9 @@ class Row:
 
 
 @torch.inference_mode()
-def transmit(link: Link, pixels: Pixels, image_id: str, snr_db: float, precision: str) -> Pixels:
+def transmit(
+    link: Link, pixels: Pixels, image_id: str, snr_db: float, precision: str, told_above_db: float = 0.0
+) -> Pixels:
     """Send one image, with the noise that every method of equal k meets at (root seed 0, image, SNR, draw 0).
 
     Args:
@@ -42,6 +44,7 @@ def transmit(link: Link, pixels: Pixels, image_id: str, snr_db: float, precision
         image_id: data set and file, such as "kodak/kodim01".
         snr_db: channel SNR.
         precision: of the networks.
+        told_above_db: by how much the SNR that the transmitter is told is above the channel's.
 
     Returns:
         The received image [H, W, 3] uint8.
@@ -49,7 +52,7 @@ def transmit(link: Link, pixels: Pixels, image_id: str, snr_db: float, precision
     device = next(link.parameters(), torch.empty(0)).device  # a closed-form method has no parameters
     x = (torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float() / 255).contiguous()
     noise = noise_generator(derive_seed(0, image_id, snr_db, 0))
-    x_hat = link(x, torch.full((1,), snr_db, device=device), noise, precision)
+    x_hat = link(x, torch.full((1,), snr_db, device=device), noise, precision, told_above_db)
     received: Pixels = x_hat[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
     return received
 
@@ -66,7 +69,9 @@ def mean_psnr_db(originals: Iterable[Pixels], received: Iterable[Pixels]) -> flo
     return sum(scores) / len(scores)
 
 
-def evaluate(link: Link, dataset: Dataset, snrs_db: Sequence[float], precision: str) -> list[Row]:
+def evaluate(
+    link: Link, dataset: Dataset, snrs_db: Sequence[float], precision: str, told_above_db: float = 0.0
+) -> list[Row]:
     """Score a link on a data set, one whole image at a time, and print the table as it grows.
 
     Args:
@@ -74,12 +79,13 @@ def evaluate(link: Link, dataset: Dataset, snrs_db: Sequence[float], precision: 
         dataset: at least one image.
         snrs_db: channel SNRs, one row each.
         precision: of the networks.
+        told_above_db: by how much the SNRs that the transmitter is told are above the channel's.
     """
     link.eval()
     images = {reference.id: read_image(reference.path) for reference in dataset.images}
     rows = []
     for snr_db in snrs_db:
-        scores = [_score(x, transmit(link, x, name, snr_db, precision)) for name, x in images.items()]
+        scores = [_score(x, transmit(link, x, name, snr_db, precision, told_above_db)) for name, x in images.items()]
         similar = [ms_ssim for _, ms_ssim in scores if ms_ssim is not None]
         mean_ms_ssim = sum(similar) / len(similar) if len(similar) == len(scores) else None
         rows.append(Row(snr_db, sum(psnr_db for psnr_db, _ in scores) / len(scores), mean_ms_ssim))

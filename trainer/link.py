@@ -25,10 +25,19 @@ class Link(nn.Module):
         """Join the halves of `method`."""
         super().__init__()
         self.method = method
+        self.options: Any = method.options_type()
+        """What both halves are asked for; the method's defaults until somebody sets it."""
         self.transmitter = transmitter
         self.receiver = receiver
 
-    def forward(self, x: Tensor, snr_db: Tensor, generator: torch.Generator, precision: str = "float32") -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        snr_db: Tensor,
+        generator: torch.Generator,
+        precision: str = "float32",
+        told_above_db: float = 0.0,
+    ) -> Tensor:
         """Send images through the link; the channel computes in float32 in any case.
 
         Args:
@@ -36,13 +45,14 @@ class Link(nn.Module):
             snr_db: [B].
             generator: draws the noise [B, k], on its own device.
             precision: of the networks, "float32" or "bfloat16".
+            told_above_db: by how much the SNR that the transmitter is told is above the channel's.
 
         Returns:
             x_hat float32 [B, 3, H, W].
         """
-        received = self._send(x, snr_db, generator, precision)
+        received = self._send(x, snr_db, generator, precision, told_above_db)
         with networks_in(precision, x.device):
-            x_hat: Tensor = self.receiver(*received, self.method.options_type())
+            x_hat: Tensor = self.receiver(*received, self.options)
         return x_hat.float()
 
     def objective(
@@ -64,17 +74,17 @@ class Link(nn.Module):
         with networks_in(precision, x.device):
             own: Any = getattr(self.receiver, "objective", None)
             if own is None:
-                x_hat = self.receiver(*received, self.method.options_type())
+                x_hat = self.receiver(*received, self.options)
                 loss = criterion(x_hat, x)
             else:
                 loss, x_hat = own(x, received, criterion, generator)
         return loss, x_hat.float()
 
     def _send(
-        self, x: Tensor, snr_db: Tensor, generator: torch.Generator, precision: str
+        self, x: Tensor, snr_db: Tensor, generator: torch.Generator, precision: str, told_above_db: float = 0.0
     ) -> tuple[Tensor, Side, ChannelState]:
         with networks_in(precision, x.device):
-            s, side = self.transmitter(x, snr_db, self.method.options_type())
+            s, side = self.transmitter(x, snr_db + told_above_db, self.options)
         channel = Awgn(snr_db)
         y, state = channel.apply(s.float(), channel.draw(s.shape, generator).to(s.device))
         return y, side, state

@@ -25,10 +25,10 @@ PATCH_PX = 16
 COEFFICIENTS = 3 * PATCH_PX**2
 COLOURS = 3
 """The first coefficients are a patch's mean colour."""
-_LEVELS_PER_OCTAVE = 16
+LEVELS_PER_OCTAVE = 16
 """Variances are whole numbers on a logarithmic scale, exact in float16, so that both ends sort them alike."""
-_LEVELS = 1024
-"""Levels of an image's variances are in -_LEVELS/2 .. _LEVELS/2 - 1."""
+LEVELS = 1024
+"""Levels of an image's variances are in -LEVELS/2 .. LEVELS/2 - 1."""
 _RINGS_PER_OCTAVE = 2
 _RINGS = 8 * _RINGS_PER_OCTAVE + 2
 """Rings of spatial frequency, from the mean of the plane over 2^-8 to above 1 in half cycles a patch."""
@@ -60,7 +60,7 @@ class Tables(nn.Module):
         self.register_buffer("basis", packet[torch.cat([first, rest])].contiguous())
         self.register_buffer("mean", torch.full((COLOURS,), 0.5))
         falling = -torch.arange(COEFFICIENTS - COLOURS) // 4
-        self.register_buffer("level", (falling + _LEVELS_PER_OCTAVE * torch.arange(classes)[:, None]).float())
+        self.register_buffer("level", (falling + LEVELS_PER_OCTAVE * torch.arange(classes)[:, None]).float())
         self.register_buffer("plane_level", -16.0 * torch.arange(_RINGS).expand(COLOURS, -1))
         self.register_buffer("price_log2", torch.zeros(()))
 
@@ -121,7 +121,7 @@ class Tables(nn.Module):
         level = _level(energy / count.clamp_min(1))
         for number in range(_RINGS - 2, 0, -1):  # where no photo was large enough: 1/f^2, as pictures have
             if not count[number]:
-                level[:, number] = level[:, number + 1] + 2 * _LEVELS_PER_OCTAVE // _RINGS_PER_OCTAVE
+                level[:, number] = level[:, number + 1] + 2 * LEVELS_PER_OCTAVE // _RINGS_PER_OCTAVE
         return level
 
 
@@ -150,7 +150,7 @@ def per_patch(spectrum_variance: Tensor) -> Tensor:
 
 def variance(levels: Tensor) -> Tensor:
     """Return the variances float32 of levels."""
-    return torch.exp2(levels.float() / _LEVELS_PER_OCTAVE)
+    return torch.exp2(levels.float() / LEVELS_PER_OCTAVE)
 
 
 def select(levels: Tensor, channel_uses: int) -> Tensor:
@@ -161,41 +161,49 @@ def select(levels: Tensor, channel_uses: int) -> Tensor:
         channel_uses: how many, per image.
 
     Returns:
-        int64 [B, channel_uses], their places in levels[i].flatten(), ascending.
+        int64 [B, channel_uses], their places in levels[i].flatten(), by falling level.
     """
     flat = levels.flatten(1)
     key = torch.arange(flat.shape[1], device=levels.device) - flat * flat.shape[1]
-    return key.topk(channel_uses, dim=1, largest=False, sorted=False).indices.sort(dim=1).values
+    return key.topk(channel_uses, dim=1, largest=False).indices
 
 
-def power(levels: Tensor, noise_power: Tensor) -> Tensor:
-    """Water-fill one unit of power per channel use over the chosen coefficients.
+def histogram(levels: Tensor, weight: Tensor) -> Tensor:
+    """Return the total weight [B, LEVELS] of each level among levels int64 [B, k], of weights float64 [B, k]."""
+    count = torch.zeros(len(levels), LEVELS, dtype=torch.float64, device=levels.device)
+    return count.scatter_add_(1, bin_of(levels), weight)
+
+
+def bin_of(levels: Tensor) -> Tensor:
+    """Return the places of levels in a histogram."""
+    return (levels + LEVELS // 2).clamp(0, LEVELS - 1)
+
+
+def bin_levels(device: torch.device) -> Tensor:
+    """Return the level int64 [LEVELS] of each place of a histogram."""
+    return torch.arange(LEVELS, device=device) - LEVELS // 2
+
+
+def water_fill(count: Tensor, noise_power: Tensor, total: Tensor) -> Tensor:
+    """Share out a power among coefficients.
 
     Minimises the sum of lambda s2 / (p + s2), which gives p = sqrt(s2 lambda / mu) - s2, cut off at zero.
 
     Args:
-        levels: int64 [B, k] of the chosen coefficients.
-        noise_power: [B] for which the power is best.
+        count: float64 [..., LEVELS], how many coefficients are of each level.
+        noise_power: [..., 1] for which the power is best.
+        total: [..., 1] power of all coefficients together, above 0.
 
     Returns:
-        Their powers float32 [B, k], 0 where none is worth it.
+        float64 [..., LEVELS], the power of one coefficient of each level, 0 where none is worth it.
     """
-    place = (levels + _LEVELS // 2).clamp(0, _LEVELS - 1)
-    count = torch.zeros(len(levels), _LEVELS, dtype=torch.float64, device=levels.device)
-    count.scatter_add_(1, place, torch.ones_like(place, dtype=torch.float64))
-    return _water_fill(count, noise_power.double()[:, None]).float().gather(1, place)
-
-
-def _water_fill(count: Tensor, noise_power: Tensor) -> Tensor:
-    """Return the power [B, levels] of each level, of which there are count [B, levels] coefficients."""
-    levels = torch.arange(_LEVELS, dtype=torch.float64, device=count.device) - _LEVELS // 2
-    root = (noise_power * torch.exp2(levels / _LEVELS_PER_OCTAVE)).sqrt()
+    root = (noise_power * torch.exp2(bin_levels(count.device).double() / LEVELS_PER_OCTAVE)).sqrt()
     # Filling the levels from some level upwards takes sum(root / sqrt(mu) - s2) = total; the best such level is the
     # lowest that gets power itself.
-    above, roots = (part.flip(1).cumsum(1).flip(1) for part in (count, count * root))
-    filled = (above[:, :1] + noise_power * above) / roots.clamp_min(torch.finfo(torch.float64).tiny)
-    lowest = (root * filled > noise_power).long().argmax(dim=1, keepdim=True)
-    return (root * filled.gather(1, lowest) - noise_power).clamp_min(0)
+    above, roots = (part.flip(-1).cumsum(-1).flip(-1) for part in (count, count * root))
+    filled = (total + noise_power * above) / roots.clamp_min(torch.finfo(torch.float64).tiny)
+    lowest = (root * filled > noise_power).long().argmax(dim=-1, keepdim=True)
+    return (root * filled.gather(-1, lowest) - noise_power).clamp_min(0)
 
 
 def _costs(energy: Tensor, variances: Tensor, price_log2: Tensor) -> Tensor:
@@ -239,11 +247,11 @@ def _rings(rows: int, columns: int, device: torch.device) -> Tensor:
 
 def _size_level(patches: int) -> int:
     """Return by how many levels the variance of a plane's first coefficient grows with its size."""
-    return round(_LEVELS_PER_OCTAVE * math.log2(patches))
+    return round(LEVELS_PER_OCTAVE * math.log2(patches))
 
 
 def _level(variances: Tensor) -> Tensor:
-    return (_LEVELS_PER_OCTAVE * variances.clamp_min(_VARIANCE_FLOOR).log2()).round()
+    return (LEVELS_PER_OCTAVE * variances.clamp_min(_VARIANCE_FLOOR).log2()).round()
 
 
 def _colours_first(code: _linear.LinearCode) -> Tensor:

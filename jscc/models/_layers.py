@@ -60,11 +60,11 @@ class SNRAttention(nn.Module):
 class ResidualBlock(nn.Module):
     """x + conv(PReLU(conv(x))), 3x3, no normalisation; the last convolution starts at zero."""
 
-    def __init__(self, channels: int) -> None:
-        """Build a block of `channels` channels that starts as the identity."""
+    def __init__(self, channels: int, activation: nn.Module | None = None) -> None:
+        """Build a block of `channels` channels that starts as the identity; PReLU unless told otherwise."""
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.activation = nn.PReLU(channels)
+        self.activation = activation or nn.PReLU(channels)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.kaiming_normal_(self.first.weight, a=0.25)
         nn.init.zeros_(self.second.weight)

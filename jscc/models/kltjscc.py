@@ -1,15 +1,16 @@
-"""KLT-JSCC: a classified linear analog code with learned corrections, made for quality per operation.
+"""KLT-JSCC: a classified hybrid code in closed form with learned corrections, made for quality per operation.
 
-The linear code (`_classified`) is closed-form: the Karhunen-Loeve transform of 16x16 patches, the patches' mean colours
-transformed once more as a plane; every patch's class is told; channel uses and power go where the variance is, for the
-SNR that the transmitter is told; the receiver's LMMSE weights follow from the same tables. Around it, networks that
-start as zero add what a linear code cannot do. Both work in units of every coefficient's own posterior deviation, so
-that what arrives well is left alone: the transmitter's shifts the coefficients and their gains by the context, the
-receiver's corrects the estimates. So the method cannot easily fall below its linear start, at any SNR.
+The linear code (`_classified`): the Karhunen-Loeve transform of 16x16 patches, the patches' mean colours transformed
+once more as a plane; every patch's class is told; channel uses and power go where the variance is, for the SNR that the
+transmitter is told; the receiver's LMMSE weights follow from the same tables. Where power is scarce, the coarse values
+of the strongest coefficients go digitally instead (`_hybrid`, `_golay`), also as the tables and the SNR say. Around it,
+networks that start as zero add what such a code cannot do. Both work in units of every coefficient's own posterior
+deviation, so that what arrives well is left alone: the transmitter's shifts the coefficients and their gains by the
+context, the receiver's corrects the estimates. So the method cannot easily fall below its start, at any SNR.
 
-Source: this project; the parts as named in `_classified`; FiLM after E. Perez et al., AAAI 2018; the idea of local gain
-control after GDN, J. Balle, V. Laparra and E. P. Simoncelli, "Density Modeling of Images using a Generalized
-Normalization Transformation", ICLR 2016.
+Source: this project; the parts as named in `_classified`, `_hybrid` and `_golay`; FiLM after E. Perez et al., AAAI
+2018; the idea of local gain control after GDN, J. Balle, V. Laparra and E. P. Simoncelli, "Density Modeling of Images
+using a Generalized Normalization Transformation", ICLR 2016.
 """
 
 import math
@@ -20,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jscc.models import _classified
+from jscc.models import _classified, _hybrid
 from jscc.models._classified import COEFFICIENTS, COLOURS, PATCH_PX, Tables
 from jscc.models._layers import FiLM, ResidualBlock
 from jscc.signals import (
@@ -40,7 +41,9 @@ from jscc.signals import (
 MAX_CODE_BITS = 15
 SCALE_LOG2 = (-8.0, 8.0)
 NOISE_LOG2 = (-20.0, 10.0)  # SNRs of 60 to -30 dB
-_FIRST_CODES = 2  # scale, noise power
+_FIRST_CODES = 3  # scale, noise power, threshold of the digital part
+_SLOPE = 0.1
+"""Of the activations below zero. Learned slopes (PReLU) ended at 0.1 to 0.2, and take 8 times as long on a CPU."""
 _TRANSMITTER_PX = 8
 _RECEIVER_PX = 4
 """Resolutions of the networks: a cell of this side is one position. The receiver's coarse one has a patch."""
@@ -64,7 +67,7 @@ class Config:
     transmitter_channels: int = 128
     transmitter_blocks: int = 2
     receiver_channels: tuple[int, int] = (256, 96)
-    receiver_blocks: tuple[int, int] = (2, 4)
+    receiver_blocks: tuple[int, int] = (3, 6)
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -99,7 +102,7 @@ class Config:
         return max(1, round(self.rho * COEFFICIENTS * patches))
 
     def layout(self, height_px: int, width_px: int) -> Layout:
-        """Return what an image of this size costs: rho symbols per padded sample; scale, noise power and classes."""
+        """Return what an image of this size costs: rho symbols per padded sample; first codes and classes."""
         rows, columns = padded_size(height_px, width_px, PATCH_PX)
         codes = _FIRST_CODES + -(-rows * columns // self.classes_per_code)
         return Layout(self.channel_uses(rows * columns), codes, self.code_bits)
@@ -107,7 +110,19 @@ class Config:
 
 @dataclass(frozen=True)
 class Options:
-    """A request has nothing to choose."""
+    """What a request may choose.
+
+    Attributes:
+        margin_db: by how much the channel may fall below the SNR that the transmitter is told before the digital part
+            breaks down, 0..60 dB. From about 20 dB on everything is linear, and nothing breaks down.
+    """
+
+    margin_db: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        if not 0 <= self.margin_db <= 60:
+            raise ValueError(f"margin_db must be in 0..60, got {self.margin_db}")
 
 
 class Transmitter(nn.Module):
@@ -131,26 +146,31 @@ class Transmitter(nn.Module):
         Args:
             x: [B, 3, H, W] in [0, 1], any H and W.
             snr_db: [B] what the transmitter is told about the channel.
-            options: nothing to choose.
+            options: the margin.
 
         Returns:
             Symbols s [B, k], k = rho * 768 * ceil(H/16) * ceil(W/16), mean power 1 per image; and the codes: scale,
-            noise power, classes.
+            noise power, threshold, classes.
         """
         padded = pad_to_multiple(x, PATCH_PX).float()
         noise_code = quantise_log2(noise_variance(snr_db.float())[:, None], *NOISE_LOG2, self.config.code_bits)
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             coefficients = self.tables.analyse(padded)
             classes = self.tables.classify(coefficients)
-            index, power, variance = _allocate(self.tables, self.config, classes, noise_code)
-            whitened = _classified.to_spectrum(coefficients) / variance.sqrt()
-            noise_power = noise_variance(snr_db.float())[:, None]
-            trust = (noise_power / (noise_power + power)).sqrt()
-        shift, gain = (_at(index, part) for part in self._corrections(padded, snr_db))
-        exact = _at(index, whitened)
-        s, scale = normalise_power(power.sqrt() * (exact + trust * (shift + gain.tanh() * exact)))
-        scale_code = quantise_log2(scale, *SCALE_LOG2, self.config.code_bits)
-        codes = torch.cat([scale_code, noise_code, _pack(classes, self.config)], dim=1)
+            places = Places(self.tables, self.config, classes)
+            told = _noise_power(noise_code, self.config)
+            word_energy = _hybrid.word_energy(told, options.margin_db)
+            threshold = _hybrid.choose_threshold(places.levels, told, word_energy)
+            code = _hybrid.plan(places.levels, told, word_energy, threshold)
+            signs, left = _hybrid.quantise(code, places.take(_classified.to_spectrum(coefficients)) / places.deviation)
+            trust = (told[:, None] / (told[:, None] + code.power)).sqrt()
+        shift, gain = (places.take(part) for part in self._corrections(padded, snr_db))
+        exact = left / code.remainder.sqrt()
+        linear, scale = normalise_power(code.power.sqrt() * (exact + trust * (shift + gain.tanh() * exact)))
+        share = code.linear_share.sqrt()[:, None]
+        scale_code = quantise_log2(scale / share, *SCALE_LOG2, self.config.code_bits)
+        codes = torch.cat([scale_code, noise_code, threshold[:, None], _pack(classes, self.config)], dim=1)
+        s = share * linear + _hybrid.send(code, signs)
         return s, Side(x.shape[-2], x.shape[-1], codes, self.config.code_bits)
 
     def _corrections(self, padded: Tensor, snr_db: Tensor) -> Iterator[Tensor]:
@@ -184,9 +204,9 @@ class Receiver(nn.Module):
 
         Args:
             y: [B, k] received symbols.
-            side: image size, scale, noise power and classes.
+            side: image size, scale, noise power, threshold and classes.
             state: noise power per symbol.
-            options: nothing to choose.
+            options: the margin.
 
         Returns:
             x_hat [B, 3, H, W]; cut to [0, 1] outside training.
@@ -196,7 +216,7 @@ class Receiver(nn.Module):
         """
         check_received(y, side, self.config.layout(side.height_px, side.width_px))
         with torch.autocast(y.device.type, enabled=False):
-            estimate, error, deviation = self._estimate(y.float(), side, state)
+            estimate, error, deviation = self._estimate(y.float(), side, state, options)
             image = self.tables.synthesise(estimate)
             relative = torch.cat([estimate, error], dim=1) / deviation.repeat(1, 2, 1, 1)
         features = self.coarse_body(self.coarse_head(relative), state.snr_db)
@@ -207,21 +227,51 @@ class Receiver(nn.Module):
             x_hat = crop(self.tables.synthesise(estimate + correction), side)
         return x_hat if self.training else x_hat.clamp(0, 1)
 
-    def _estimate(self, y: Tensor, side: Side, state: ChannelState) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the LMMSE estimate of every patch's coefficients and the deviations of its error and of what it is of.
+    def _estimate(self, y: Tensor, side: Side, state: ChannelState, options: Options) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the estimate of every patch's coefficients and the deviations of its error and of what it is of.
 
         All are [B, 768, h, w].
         """
-        classes = _unpack(side, self.config)
-        index, power, variance = _allocate(self.tables, self.config, classes, side.codes[:, 1:2])
+        places = Places(self.tables, self.config, _unpack(side, self.config))
+        told = _noise_power(side.codes[:, 1:2], self.config)
+        word_energy = _hybrid.word_energy(told, options.margin_db)
+        code = _hybrid.plan(places.levels, told, word_energy, side.codes[:, 2].round().long())
+        words = None if self.training else int(code.words.max())  # a training step does not wait for the device
+        values, doubt = _hybrid.dequantise(code, _hybrid.receive(code, y, state.noise_power, words))
         scale = dequantise_log2(side.codes[:, :1], *SCALE_LOG2, self.config.code_bits)
-        total = (power + scale.square() * state.noise_power[:, None]).clamp_min(1e-12)
-        flat = variance.flatten(1)
-        error = flat.scatter(1, index, (1 - power / total).clamp_min(0) * _at(index, variance)).reshape(variance.shape)
-        weighted = (power * _at(index, variance)).sqrt() / total * y * scale
-        estimate = torch.zeros_like(flat).scatter(1, index, weighted).reshape(variance.shape)
-        deviation = _classified.per_patch(variance).sqrt()
+        total = (code.power + scale.square() * state.noise_power[:, None]).clamp_min(1e-12)
+        left = (code.power * code.remainder).sqrt() / total * y * scale
+        estimate = places.put(torch.zeros_like(places.variance), (values + left) * places.deviation)
+        remaining = code.remainder * (1 - code.power / total).clamp_min(0) + doubt
+        error = places.put(places.variance, remaining * places.deviation.square())
+        deviation = _classified.per_patch(places.variance).sqrt()
         return _classified.from_spectrum(estimate), _classified.per_patch(error).sqrt(), deviation
+
+
+class Places:
+    """Where the coefficients that are sent are, from what both ends know: the classes [B, h, w].
+
+    Attributes:
+        levels: int64 [B, k] of their variances, falling.
+        deviation: float32 [B, k] their deviations.
+        variance: float32 [B, 768, h, w] of all coefficients.
+    """
+
+    def __init__(self, tables: Tables, config: Config, classes: Tensor) -> None:
+        """Choose config.channel_uses coefficients, those of the largest variances."""
+        levels = tables.levels(classes)
+        self._index = _classified.select(levels, config.channel_uses(math.prod(classes.shape[1:])))
+        self.levels = self.take(levels)
+        self.deviation = _classified.variance(self.levels).sqrt()
+        self.variance = _classified.variance(levels)
+
+    def take(self, z: Tensor) -> Tensor:
+        """Return the entries [B, k] of z [B, 768, h, w] for them."""
+        return z.flatten(1).gather(1, self._index)
+
+    def put(self, z: Tensor, values: Tensor) -> Tensor:
+        """Return z [B, 768, h, w] with values [B, k] for them."""
+        return z.flatten(1).scatter(1, self._index, values).reshape(z.shape)
 
 
 class _Body(nn.Module):
@@ -230,7 +280,7 @@ class _Body(nn.Module):
     def __init__(self, width: int, count: int) -> None:
         super().__init__()
         self.films = nn.ModuleList(FiLM(width) for _ in range(count))
-        self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(count))
+        self.blocks = nn.ModuleList(ResidualBlock(width, nn.LeakyReLU(_SLOPE)) for _ in range(count))
 
     def forward(self, z: Tensor, snr_db: Tensor) -> Tensor:
         for film, block in zip(self.films, self.blocks, strict=True):
@@ -238,20 +288,9 @@ class _Body(nn.Module):
         return z
 
 
-def _allocate(tables: Tables, config: Config, classes: Tensor, noise_code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return from what both ends know where the sent coefficients are, their powers, and all coefficients' variances.
-
-    They are [B, k], [B, k] and [B, 768, h, w].
-    """
-    levels = tables.levels(classes)
-    index = _classified.select(levels, config.channel_uses(math.prod(classes.shape[1:])))
-    noise_power = dequantise_log2(noise_code.detach().float().flatten(), *NOISE_LOG2, config.code_bits)
-    return index, _classified.power(_at(index, levels), noise_power), _classified.variance(levels)
-
-
-def _at(index: Tensor, z: Tensor) -> Tensor:
-    """Return the entries [B, k] of z [B, 768, h, w] at these places."""
-    return z.flatten(1).gather(1, index)
+def _noise_power(noise_code: Tensor, config: Config) -> Tensor:
+    """Return the noise power [B] that both ends design the code for."""
+    return dequantise_log2(noise_code.detach().float().flatten(), *NOISE_LOG2, config.code_bits)
 
 
 def _pack(classes: Tensor, config: Config) -> Tensor:

@@ -247,6 +247,31 @@ def test_link_adds_each_sample_its_own_noise() -> None:
     torch.testing.assert_close(power.detach(), torch.tensor([10**0.5, 0.01]), rtol=0.31, atol=0)
 
 
+def test_the_transmitter_can_be_told_a_better_snr() -> None:
+    link = build(settings.MethodSettings("deepjscc", {"stage_channels": [4, 4, 4, 4], "latent_channels": 8}), 0)
+    told: list[torch.Tensor] = []
+    states: list[torch.Tensor] = []
+    link.transmitter.register_forward_pre_hook(lambda module, inputs: told.append(inputs[1]))
+    link.receiver.register_forward_pre_hook(lambda module, inputs: states.append(inputs[2].snr_db))
+    x, snr_db = torch.rand(2, 3, 32, 32), torch.tensor([-5.0, 10.0])
+    link(x, snr_db, torch.Generator().manual_seed(0), told_above_db=3.0)
+    assert told[0].tolist() == [-2.0, 13.0]
+    torch.testing.assert_close(states[0], snr_db, atol=1e-4, rtol=0)
+
+
+def test_evaluation_takes_options(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = {"classes": 2, "transmitter_channels": 4, "receiver_channels": [4, 4], "receiver_blocks": [1, 1]}
+    method = settings.MethodSettings("kltjscc", chosen)
+    link = build(method, seed=1)
+    card = checkpoints.Card("tiny", "kltjscc", "", "", config_mapping(method))
+    checkpoints.save(tmp_path, card, link.transmitter, link.receiver)
+    arguments = ["evaluate", "--checkpoint", tmp_path / "tiny", "--dataset", photos, "--snr-db=5"]
+    run(*arguments, "--option", "margin_db = 3.0", "--told-above-db", "1")
+    for wrong, message in (("margin=3", "--option: unknown key 'margin'"), ("margin_db=99", "must be in 0..60")):
+        assert command_line.main([*map(str, arguments), "--option", wrong]) == 1
+        assert message in capsys.readouterr().err
+
+
 def test_export_loads_and_gives_the_same_image(
     tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -281,6 +306,9 @@ def test_export_loads_and_gives_the_same_image(
     measured = checkpoints.read_card(shipped / "deepjscc.json").kodak
     assert [row["snr_db"] for row in measured] == [0.0, 10.0]
     assert f"{measured[1]['psnr_db']:.2f}" in capsys.readouterr().out
+    for unusual, message in ((["--told-above-db", "3"], "by default"), (["--option", "K=3"], "by default")):
+        assert command_line.main([*arguments, str(tmp_path / "set" / "kodak"), *unusual]) == 1
+        assert message in capsys.readouterr().err
     assert checkpoints.read_card(shipped / "deepjscc.json").digest == card.digest
 
 
