@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jscc.models import _classified, _golay
+from jscc.models import _classified, _convolutional
 from jscc.models._classified import LEVELS, LEVELS_PER_OCTAVE
 
 MOST_BITS = 5
@@ -26,12 +26,12 @@ _STEPS = (0.0, 1.48, 1.06, 0.68, 0.42, 0.26)
 _REMAINDERS = (1.0, 0.4315, 0.16, 0.0577, 0.0208, 0.0075)
 """Variances that they leave, likewise measured."""
 _DROPS = tuple(round(-LEVELS_PER_OCTAVE * math.log2(share)) for share in _REMAINDERS)
-_WORD_ENERGY = 85.0
+_WORD_ENERGY = 240.0
 """Energy of a codeword over the noise power: one word in some ten thousands is decided wrongly."""
 _STRENGTHS_DB = (4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 20.0, 24.0)
 """Thresholds that the transmitter tries: SNRs at which coefficients would arrive by the linear code alone."""
-_USES_PER_WORD = 60
-"""There is at most one codeword, of 24 uses, in so many channel uses."""
+_USES_PER_WORD = 240
+"""There is at most one codeword, of 96 uses, in so many channel uses."""
 _LEAST_LINEAR_SHARE = 0.3
 _NONE = LEVELS - 1
 """Code of the threshold that no coefficient reaches."""
@@ -46,7 +46,7 @@ class Plan:
     Attributes:
         bits: [B, j] int64, how many tell each of the first j coefficients, 0..5.
         place: [B, j, 5] where these are among the image's bits; one place past the end for those that are not.
-        words: [B] codewords, at most k / 60.
+        words: [B] codewords, at most k / 240.
         amplitude: [B] of the digital uses.
         power: float32 [B, k] of the linear uses, 0 for the digital ones.
         linear_share: [B] of the power of all uses that is left to the linear ones.
@@ -79,24 +79,24 @@ def plan(levels: Tensor, noise_power: Tensor, word_energy: Tensor, threshold: Te
     """
     channel_uses = levels.shape[1]
     most = channel_uses // _USES_PER_WORD
-    bits = _bits(levels[:, : most * _golay.BITS], threshold[:, None])
+    bits = _bits(levels[:, : most * _convolutional.BITS], threshold[:, None])
     begin = bits.cumsum(1) - bits
-    words = (bits.sum(1) // _golay.BITS).clamp(max=most)
-    bits = torch.minimum(bits, (words[:, None] * _golay.BITS - begin).clamp_min(0))
+    words = (bits.sum(1) // _convolutional.BITS).clamp(max=most)
+    bits = torch.minimum(bits, (words[:, None] * _convolutional.BITS - begin).clamp_min(0))
     number = torch.arange(MOST_BITS, device=levels.device)
-    place = torch.where(number < bits[:, :, None], begin[:, :, None] + number, most * _golay.BITS)
+    place = torch.where(number < bits[:, :, None], begin[:, :, None] + number, most * _convolutional.BITS)
 
     total = channel_uses - words * word_energy
     everyones_bits = F.pad(bits, (0, channel_uses - bits.shape[1]))
     left = levels - _table(_DROPS, levels.device)[everyones_bits]
-    linear = torch.arange(channel_uses, device=levels.device) < channel_uses - words[:, None] * _golay.CHIPS
+    linear = torch.arange(channel_uses, device=levels.device) < channel_uses - words[:, None] * _convolutional.CHIPS
     count = _classified.histogram(left, linear.double())
     power = _classified.water_fill(count, noise_power.double()[:, None], total[:, None])
     return Plan(
         bits=bits,
         place=place,
         words=words,
-        amplitude=(word_energy / _golay.CHIPS).sqrt().float(),
+        amplitude=(word_energy / _convolutional.CHIPS).sqrt().float(),
         power=power.gather(1, _classified.bin_of(left)).float() * linear,
         linear_share=(total / channel_uses).float(),
         remainder=_table(_REMAINDERS, levels.device)[everyones_bits],
@@ -123,8 +123,8 @@ def _expected_error(count: Tensor, noise: Tensor, word_energy: Tensor, threshold
     bin_levels = _classified.bin_levels(count.device)
     variance = _classified.variance(bin_levels).double()
     bits = _bits(bin_levels, thresholds[:, :, None])
-    words = (bits * count).sum(2, keepdim=True).div(_golay.BITS).floor()
-    displaced = (words * _golay.CHIPS - (count.cumsum(2) - count)).clamp_min(0).minimum(count)
+    words = (bits * count).sum(2, keepdim=True).div(_convolutional.BITS).floor()
+    displaced = (words * _convolutional.CHIPS - (count.cumsum(2) - count)).clamp_min(0).minimum(count)
     left = _classified.bin_of(bin_levels - _table(_DROPS, count.device)[bits])
     linear = torch.zeros_like(displaced).scatter_add(2, left, count - displaced)
     total = channel_uses - words * word_energy
@@ -149,7 +149,7 @@ def quantise(code: Plan, values: Tensor) -> tuple[Tensor, Tensor]:
         values: [B, k] coefficients in units of their deviations.
 
     Returns:
-        The bits as signs [B, 12 k / 60], and what they leave of the values [B, k].
+        The bits as signs [B, 48 k / 240], and what they leave of the values [B, k].
     """
     weights = _weights(code)
     left = values[:, : code.bits.shape[1]]
@@ -180,9 +180,9 @@ def _weights(code: Plan) -> Tensor:
 
 def send(code: Plan, signs: Tensor) -> Tensor:
     """Return the symbols [B, k] of the bits; 0 in the linear uses."""
-    words = signs.view(len(signs), -1, _golay.BITS)
+    words = signs.view(len(signs), -1, _convolutional.BITS)
     used = torch.arange(words.shape[1], device=signs.device) < code.words[:, None]
-    chips = _golay.encode(words) * (used * code.amplitude[:, None])[:, :, None]
+    chips = _convolutional.encode(words) * (used * code.amplitude[:, None])[:, :, None]
     return F.pad(chips.flatten(1).flip(1), (code.power.shape[1] - chips[0].numel(), 0))
 
 
@@ -196,12 +196,12 @@ def receive(code: Plan, y: Tensor, noise_power: Tensor, words: int | None = None
         words: as many as any image of the batch has, for not decoding more; None when that would mean to wait.
 
     Returns:
-        [B, 12 k / 60], 0 beyond the words.
+        [B, 48 k / 240], 0 beyond the words.
     """
-    most = code.bits.shape[1] // _golay.BITS if words is None else words
-    chips = y.detach().flip(1)[:, : most * _golay.CHIPS].reshape(len(y), most, _golay.CHIPS)
+    most = code.bits.shape[1] // _convolutional.BITS if words is None else words
+    chips = y.detach().flip(1)[:, : most * _convolutional.CHIPS].reshape(len(y), most, _convolutional.CHIPS)
     gain = code.amplitude / noise_power.clamp_min(1e-9)
-    signs = _golay.decode(chips * gain[:, None, None]).flatten(1)
+    signs = _convolutional.decode(chips * gain[:, None, None]).flatten(1)
     return F.pad(signs, (0, code.bits.shape[1] - signs.shape[1]))
 
 

@@ -3,14 +3,14 @@
 The linear code (`_classified`): the Karhunen-Loeve transform of 16x16 patches, the patches' mean colours transformed
 once more as a plane; every patch's class is told; channel uses and power go where the variance is, for the SNR that the
 transmitter is told; the receiver's LMMSE weights follow from the same tables. Where power is scarce, the coarse values
-of the strongest coefficients go digitally instead (`_hybrid`, `_golay`), also as the tables and the SNR say. Around it,
-networks that start as zero add what such a code cannot do. Both work in units of every coefficient's own posterior
-deviation, so that what arrives well is left alone: the transmitter's shifts the coefficients and their gains by the
-context, the receiver's corrects the estimates. So the method cannot easily fall below its start, at any SNR.
+of the strongest coefficients go digitally instead (`_hybrid`), also as the tables and the SNR say. Around it, networks
+that start as zero add what such a code cannot do. Both work in units of every coefficient's own posterior deviation, so
+that what arrives well is left alone: the transmitter's shifts the coefficients and their gains by the context, the
+receiver's corrects the estimates. So the method cannot easily fall below its start, at any SNR.
 
-Source: this project; the parts as named in `_classified`, `_hybrid` and `_golay`; FiLM after E. Perez et al., AAAI
-2018; the idea of local gain control after GDN, J. Balle, V. Laparra and E. P. Simoncelli, "Density Modeling of Images
-using a Generalized Normalization Transformation", ICLR 2016.
+Source: this project; the parts as named in `_classified`, `_hybrid` and `_convolutional`; FiLM after E. Perez et al.,
+AAAI 2018; the idea of local gain control after GDN, J. Balle, V. Laparra and E. P. Simoncelli, "Density Modeling of
+Images using a Generalized Normalization Transformation", ICLR 2016.
 """
 
 import math
@@ -163,6 +163,7 @@ class Transmitter(nn.Module):
             threshold = _hybrid.choose_threshold(places.levels, told, word_energy)
             code = _hybrid.plan(places.levels, told, word_energy, threshold)
             signs, left = _hybrid.quantise(code, places.take(_classified.to_spectrum(coefficients)) / places.deviation)
+            digital = _hybrid.send(code, signs)
             trust = (told[:, None] / (told[:, None] + code.power)).sqrt()
         shift, gain = (places.take(part) for part in self._corrections(padded, snr_db))
         exact = left / code.remainder.sqrt()
@@ -170,8 +171,7 @@ class Transmitter(nn.Module):
         share = code.linear_share.sqrt()[:, None]
         scale_code = quantise_log2(scale / share, *SCALE_LOG2, self.config.code_bits)
         codes = torch.cat([scale_code, noise_code, threshold[:, None], _pack(classes, self.config)], dim=1)
-        s = share * linear + _hybrid.send(code, signs)
-        return s, Side(x.shape[-2], x.shape[-1], codes, self.config.code_bits)
+        return share * linear + digital, Side(x.shape[-2], x.shape[-1], codes, self.config.code_bits)
 
     def _corrections(self, padded: Tensor, snr_db: Tensor) -> Iterator[Tensor]:
         """Yield shifts and gains [B, 768, h, w]; a plane's spectrum has no place for what is local, and gets none."""

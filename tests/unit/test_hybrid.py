@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from jscc.models import _classified, _golay, _hybrid
+from jscc.models import _classified, _convolutional, _hybrid
 from jscc.signals import noise_variance
 
-USES = 3000
+USES = 12_000
 
 
 def falling_levels(count: int = 1, octaves: float = 1.5) -> Tensor:
@@ -37,7 +37,7 @@ def test_bits_and_what_they_leave_are_the_value(snr_db: float) -> None:
     torch.testing.assert_close(told + left, x, atol=1e-5, rtol=0)
     assert doubt.abs().max() == 0
     assert code.words.item() > 0
-    assert int(code.bits.sum()) == code.words.item() * _golay.BITS
+    assert int(code.bits.sum()) == code.words.item() * _convolutional.BITS
     assert (code.bits.diff(dim=1) <= 0).all()
 
 
@@ -58,10 +58,10 @@ def test_values_are_those_of_a_uniform_quantiser(bits: int) -> None:
 def test_all_power_is_spent(snr_db: float, margin_db: float) -> None:
     levels = falling_levels(2)
     code = design(levels, snr_db, margin_db)
-    digital = code.words * _golay.CHIPS * code.amplitude.square()
+    digital = code.words * _convolutional.CHIPS * code.amplitude.square()
     torch.testing.assert_close(code.power.sum(1) + digital, torch.full((2,), float(USES)), rtol=1e-4, atol=0)
     torch.testing.assert_close(code.linear_share * USES, code.power.sum(1), rtol=1e-4, atol=0)
-    assert (code.power[:, USES - int(code.words[0]) * _golay.CHIPS :] == 0).all()
+    assert (code.power[:, USES - int(code.words[0]) * _convolutional.CHIPS :] == 0).all()
     assert code.linear_share.min() >= 0.3
 
 
@@ -69,10 +69,10 @@ def test_symbols_of_bits_are_in_the_last_uses_and_come_back() -> None:
     code = design(falling_levels(), 0.0)
     signs, _ = _hybrid.quantise(code, values())
     symbols = _hybrid.send(code, signs)
-    chips = int(code.words.item()) * _golay.CHIPS
+    chips = int(code.words.item()) * _convolutional.CHIPS
     assert (symbols[:, :-chips] == 0).all()
     torch.testing.assert_close(symbols[:, -chips:].abs(), code.amplitude.expand(1, chips))
-    told = int(code.words.item()) * _golay.BITS
+    told = int(code.words.item()) * _convolutional.BITS
     noise_power = torch.tensor([0.01])
     received = _hybrid.receive(code, symbols, noise_power)
     torch.testing.assert_close(received[:, :told], signs[:, :told])
@@ -95,7 +95,7 @@ def test_the_threshold_is_never_worse_than_the_linear_code(snr_db: float, octave
         lam = _classified.variance(levels).double() * code.remainder
         return float((lam * noise_power / (code.power.double() + noise_power)).sum())
 
-    # A dozen bits that fill no codeword are what the choice does not know of.
+    # Some bits that fill no codeword are what the choice does not know of.
     assert error(chosen) <= error(torch.tensor([_classified.LEVELS - 1])) * 1.005
 
 
@@ -105,7 +105,7 @@ def test_much_margin_makes_everything_linear() -> None:
 
 
 def test_a_code_with_no_room_for_a_word_is_linear() -> None:
-    levels = falling_levels()[:, : 2 * _golay.CHIPS]
+    levels = falling_levels()[:, : 2 * _convolutional.CHIPS]
     code = design(levels, 0.0)
     signs, left = _hybrid.quantise(code, values()[:, : levels.shape[1]])
     assert signs.shape == (1, 0)
