@@ -5,8 +5,8 @@ trust. Bits and chips are signs here, so that sums modulo 2 are products.
 
 Source: the generators 133 and 171 (octal) of J. Odenwalder, "Optimal decoding of convolutional codes", 1970;
 tail-biting after H. Ma and J. Wolf, "On tail biting convolutional codes", IEEE Trans. Communications, 1986; the
-expectations by L. Bahl, J. Cocke, F. Jelinek and J. Raviv, "Optimal decoding of linear codes for minimizing symbol error
-rate", IEEE Trans. Information Theory, 1974, around the circle once and some further.
+expectations by L. Bahl, J. Cocke, F. Jelinek and J. Raviv, "Optimal decoding of linear codes for minimizing symbol
+error rate", IEEE Trans. Information Theory, 1974, around the circle once and some further.
 """
 
 from functools import cache
