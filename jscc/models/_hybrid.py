@@ -20,7 +20,7 @@ from torch import Tensor
 from jscc.models import _classified, _convolutional
 from jscc.models._classified import LEVELS, LEVELS_PER_OCTAVE
 
-MOST_BITS = 5
+_MOST_BITS = 5
 _STEPS = (0.0, 1.48, 1.06, 0.68, 0.42, 0.26)
 """Best steps of uniform quantisers of 0..5 bits for the coefficients of photos, in their deviations."""
 _REMAINDERS = (1.0, 0.4315, 0.16, 0.0577, 0.0208, 0.0075)
@@ -83,7 +83,7 @@ def plan(levels: Tensor, noise_power: Tensor, word_energy: Tensor, threshold: Te
     begin = bits.cumsum(1) - bits
     words = (bits.sum(1) // _convolutional.BITS).clamp(max=most)
     bits = torch.minimum(bits, (words[:, None] * _convolutional.BITS - begin).clamp_min(0))
-    number = torch.arange(MOST_BITS, device=levels.device)
+    number = torch.arange(_MOST_BITS, device=levels.device)
     place = torch.where(number < bits[:, :, None], begin[:, :, None] + number, most * _convolutional.BITS)
 
     total = channel_uses - words * word_energy
@@ -136,7 +136,7 @@ def _expected_error(count: Tensor, noise: Tensor, word_energy: Tensor, threshold
 
 def _bits(levels: Tensor, threshold: Tensor) -> Tensor:
     """Return how many bits coefficients get: another one as long as what the last left reaches the threshold."""
-    drops = _table(_DROPS[:MOST_BITS], levels.device)
+    drops = _table(_DROPS[:_MOST_BITS], levels.device)
     bits: Tensor = (_classified.bin_of(levels)[..., None] - drops >= threshold[..., None]).sum(-1)
     return bits
 
@@ -173,7 +173,7 @@ def dequantise(code: Plan, signs: Tensor) -> tuple[Tensor, Tensor]:
 
 def _weights(code: Plan) -> Tensor:
     """Return what each bit adds or takes away, [B, j, 5]: a uniform quantiser's value is a sum of signed halves."""
-    number = torch.arange(MOST_BITS, device=code.bits.device)
+    number = torch.arange(_MOST_BITS, device=code.bits.device)
     half = torch.exp2((code.bits[:, :, None] - 2 - number).float())
     return torch.where(number < code.bits[:, :, None], _table(_STEPS, half.device)[code.bits][:, :, None] * half, 0)
 
