@@ -168,6 +168,32 @@ def select(levels: Tensor, channel_uses: int) -> Tensor:
     return key.topk(channel_uses, dim=1, largest=False).indices
 
 
+class Places:
+    """Where the coefficients that are sent are, from what both ends know: the classes [B, h, w].
+
+    Attributes:
+        levels: int64 [B, k] of their variances, falling.
+        deviation: float32 [B, k] their deviations.
+        variance: float32 [B, 768, h, w] of all coefficients.
+    """
+
+    def __init__(self, tables: Tables, classes: Tensor, channel_uses: int) -> None:
+        """Choose so many coefficients, those of the largest variances."""
+        levels = tables.levels(classes)
+        self._index = select(levels, channel_uses)
+        self.levels = self.take(levels)
+        self.deviation = variance(self.levels).sqrt()
+        self.variance = variance(levels)
+
+    def take(self, z: Tensor) -> Tensor:
+        """Return the entries [B, k] of z [B, 768, h, w] for them."""
+        return z.flatten(1).gather(1, self._index)
+
+    def put(self, z: Tensor, values: Tensor) -> Tensor:
+        """Return z [B, 768, h, w] with values [B, k] for them."""
+        return z.flatten(1).scatter(1, self._index, values).reshape(z.shape)
+
+
 def histogram(levels: Tensor, weight: Tensor) -> Tensor:
     """Return the total weight [B, LEVELS] of each level among levels int64 [B, k], of weights float64 [B, k]."""
     count = torch.zeros(len(levels), LEVELS, dtype=torch.float64, device=levels.device)

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jscc.models import _classified, _hybrid
-from jscc.models._classified import COEFFICIENTS, COLOURS, PATCH_PX, Tables
+from jscc.models._classified import COEFFICIENTS, COLOURS, PATCH_PX, Places, Tables
 from jscc.models._layers import FiLM, ResidualBlock
 from jscc.signals import (
     ChannelState,
@@ -157,7 +157,7 @@ class Transmitter(nn.Module):
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             coefficients = self.tables.analyse(padded)
             classes = self.tables.classify(coefficients)
-            places = Places(self.tables, self.config, classes)
+            places = _places(self.tables, self.config, classes)
             told = _noise_power(noise_code, self.config)
             word_energy = _hybrid.word_energy(told, options.margin_db)
             threshold = _hybrid.choose_threshold(places.levels, told, word_energy)
@@ -232,7 +232,7 @@ class Receiver(nn.Module):
 
         All are [B, 768, h, w].
         """
-        places = Places(self.tables, self.config, _unpack(side, self.config))
+        places = _places(self.tables, self.config, _unpack(side, self.config))
         told = _noise_power(side.codes[:, 1:2], self.config)
         word_energy = _hybrid.word_energy(told, options.margin_db)
         code = _hybrid.plan(places.levels, told, word_energy, side.codes[:, 2].round().long())
@@ -248,32 +248,6 @@ class Receiver(nn.Module):
         return _classified.from_spectrum(estimate), _classified.per_patch(error).sqrt(), deviation
 
 
-class Places:
-    """Where the coefficients that are sent are, from what both ends know: the classes [B, h, w].
-
-    Attributes:
-        levels: int64 [B, k] of their variances, falling.
-        deviation: float32 [B, k] their deviations.
-        variance: float32 [B, 768, h, w] of all coefficients.
-    """
-
-    def __init__(self, tables: Tables, config: Config, classes: Tensor) -> None:
-        """Choose config.channel_uses coefficients, those of the largest variances."""
-        levels = tables.levels(classes)
-        self._index = _classified.select(levels, config.channel_uses(math.prod(classes.shape[1:])))
-        self.levels = self.take(levels)
-        self.deviation = _classified.variance(self.levels).sqrt()
-        self.variance = _classified.variance(levels)
-
-    def take(self, z: Tensor) -> Tensor:
-        """Return the entries [B, k] of z [B, 768, h, w] for them."""
-        return z.flatten(1).gather(1, self._index)
-
-    def put(self, z: Tensor, values: Tensor) -> Tensor:
-        """Return z [B, 768, h, w] with values [B, k] for them."""
-        return z.flatten(1).scatter(1, self._index, values).reshape(z.shape)
-
-
 class _Body(nn.Module):
     """FiLM and a residual block, several times."""
 
@@ -286,6 +260,10 @@ class _Body(nn.Module):
         for film, block in zip(self.films, self.blocks, strict=True):
             z = block(film(z, snr_db))
         return z
+
+
+def _places(tables: Tables, config: Config, classes: Tensor) -> Places:
+    return Places(tables, classes, config.channel_uses(math.prod(classes.shape[1:])))
 
 
 def _noise_power(noise_code: Tensor, config: Config) -> Tensor:

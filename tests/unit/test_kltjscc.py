@@ -138,7 +138,7 @@ def test_the_untrained_link_has_the_error_of_its_closed_form(snr_db: float) -> N
     generator = torch.Generator().manual_seed(1)
     noise_power = noise_variance(torch.tensor([snr_db]))
     noise_code = kltjscc.quantise_log2(noise_power[:, None], *kltjscc.NOISE_LOG2, chosen.code_bits)
-    places = kltjscc.Places(receiver.tables, chosen, classes)
+    places = kltjscc._places(receiver.tables, chosen, classes)
     energy = _hybrid.word_energy(kltjscc._noise_power(noise_code, chosen), 0.0)
     threshold = _hybrid.choose_threshold(places.levels, noise_power, energy)
     code = _hybrid.plan(places.levels, kltjscc._noise_power(noise_code, chosen), energy, threshold)
@@ -188,7 +188,7 @@ def test_both_ends_allocate_alike_from_the_codes_alone() -> None:
     s, side = transmitter(x, torch.tensor([3.0, 12.0]), Options())
     told = kltjscc._unpack(side, chosen)
     assert torch.equal(told, transmitter.tables.classify(transmitter.tables.analyse(x)))
-    places = kltjscc.Places(receiver.tables, chosen, told)
+    places = kltjscc._places(receiver.tables, chosen, told)
     assert places.levels.shape == s.shape
     values = torch.rand(s.shape)
     assert torch.equal(places.take(places.put(torch.zeros_like(places.variance), values)), values)
