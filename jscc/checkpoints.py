@@ -119,6 +119,34 @@ def read_card(path: Path) -> Card:
         raise CheckpointError(f"checkpoint card {path}: {error}") from error
 
 
+def choose(cards: list[Card], wanted: str) -> list[Card]:
+    """Pick checkpoints by a list of names.
+
+    Args:
+        cards: those that are there.
+        wanted: names separated by commas; the name of a method stands for all its checkpoints, any other for one. A
+            leading "-" leaves out what would be served otherwise. Empty or "all" for all.
+
+    Returns:
+        The cards by name.
+
+    Raises:
+        UnknownMethodError: a wanted name is not there.
+    """
+    items = [item.strip() for item in wanted.split(",") if item.strip()]
+    left_out = {item[1:] for item in items if item.startswith("-")}
+    kept = {item for item in items if not item.startswith("-")} - {"all"}
+    there = {name for card in cards for name in (card.name, card.method)}
+    absent = sorted(kept - there)
+    if absent:
+        raise models.UnknownMethodError(f"method: no checkpoint of '{absent[0]}'")
+    chosen = [card for card in cards if "all" in items or not kept or {card.name, card.method} & kept]
+    found = [card for card in chosen if not {card.name, card.method} & left_out]
+    if not found:
+        raise models.UnknownMethodError(f"method: '{wanted}' leaves no checkpoint to serve")
+    return sorted(found, key=lambda card: card.name)
+
+
 def config_of(card: Card) -> Any:
     """Return the method's Config that a card describes.
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from jscc.signals import MAX_SIDE_PX
+from jscc.limits import MAX_SIDE_PX
 
 Pixels = npt.NDArray[np.uint8]
 

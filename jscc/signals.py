@@ -13,9 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MAX_SIDE_PX = 4096
-"""Largest image height and width. Both travel in SIZE_BITS bits each."""
-SIZE_BITS = 12
+from jscc.limits import SIZE_BITS
 
 _POWER_FLOOR = 1e-12
 _NOISE_POWER_FLOOR = 1e-4

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from jscc import checkpoints, config
-from jscc.datasets import open_dataset
+from jscc.data.datasets import open_dataset
 from jscc.models import UnknownMethodError
-from trainer import bench, evaluate, export, link, parallel, runs, settings, train
+from trainer import bench, build, evaluate, export, parallel, run_folder, settings, train
 from trainer.optimisation import Budget
 from trainer.settings import Recipe
 
@@ -82,7 +82,7 @@ def _train(choice: argparse.Namespace) -> None:
     with parallel.team(recipe.run.device) as team:
         resume = choice.resume or team.largest([parallel.restarts()])[0] > 0
         with team.first():
-            has_state = runs.open_folder(folder, choice.config, resume)
+            has_state = run_folder.open_folder(folder, choice.config, resume)
         train.start(recipe, folder, budget, has_state, team, choice.start).go()
 
 
@@ -106,12 +106,12 @@ def _evaluate(choice: argparse.Namespace) -> None:
         raise ValueError(f"--write-card: the card has only room for Kodak, not for '{dataset.name}'")
     if choice.write_card and (choice.told_above_db or choice.option):
         raise ValueError("--write-card: the card has only room for what a method does by default")
-    loaded = evaluate.load_link(path, runs.choose_device(choice.device))
+    loaded = evaluate.load_link(path, run_folder.choose_device(choice.device))
     loaded.options = _options(loaded.method.options_type, choice.option)
     print(dataset.note or f"{path}: {len(dataset.images)} images of {dataset.name}", flush=True)
     rows = evaluate.evaluate(loaded, dataset, choice.snr_db, choice.precision, choice.told_above_db)
     if choice.write_card:
-        card = checkpoints.read_card(link.card_path(path))
+        card = checkpoints.read_card(build.card_path(path))
         measured = tuple(dataclasses.asdict(row) for row in rows)
         checkpoints.write_card(path.parent, dataclasses.replace(card, kodak=measured))
 

@@ -16,9 +16,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from trainer import plain, runs, settings, sources, train
+from trainer import bench_baseline, run_folder, settings, sources, train
+from trainer.build import build
 from trainer.learner import Learner
-from trainer.link import build
 from trainer.settings import Recipe
 
 FULL, PLAIN, COMPILED = "this trainer", "plain loop", "torch.compile"
@@ -56,7 +56,7 @@ class Bench:
             ValueError: photos or method do not fit.
         """
         self.recipe = recipe
-        self.device = runs.choose_device(recipe.run.device)
+        self.device = run_folder.choose_device(recipe.run.device)
         self.paths = list(sources.find(recipe.data.folders))
         self.photos = train.load_photos(recipe.data)[0].to(self.device)
 
@@ -91,17 +91,17 @@ class Bench:
     def _from_files(self, learner: _FileLearner) -> Variant:
         @contextmanager
         def opened() -> Iterator[Callable[[], object]]:
-            with plain.batches(self.paths, self.recipe, self.device) as learner.source:
+            with bench_baseline.batches(self.paths, self.recipe, self.device) as learner.source:
                 yield self._do(learner)
 
         return opened
 
     def _plain_loop(self) -> Variant:
-        loop = plain.PlainLoop(self.recipe, build(self.recipe.method, self.recipe.run.seed), self.device)
+        loop = bench_baseline.PlainLoop(self.recipe, build(self.recipe.method, self.recipe.run.seed), self.device)
 
         @contextmanager
         def opened() -> Iterator[Callable[[], object]]:
-            with plain.batches(self.paths, self.recipe, self.device) as source:
+            with bench_baseline.batches(self.paths, self.recipe, self.device) as source:
                 yield lambda: loop.step(next(source))
 
         return opened
@@ -165,9 +165,10 @@ def _heading(config_file: Path, recipe: Recipe, device: torch.device) -> str:
     load = os.getloadavg()[0]
     return (
         f"{config_file}: {recipe.data.batch_size} crops of {recipe.data.crop_px} px a step, {recipe.run.precision}\n"
-        f"{runs.hardware(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}; "
+        f"{run_folder.hardware(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}; "
         f"load at the start {load:.1f}\n"
-        f"plain loop: float32, NCHW, {plain.workers()} DataLoader worker(s) on the files, one SNR a batch, unfused Adam"
+        f"plain loop: float32, NCHW, {bench_baseline.workers()} DataLoader worker(s) on the files, one SNR a batch, "
+        "unfused Adam"
     )
 
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import torch
 
-from jscc import checkpoints, metrics, models
+from jscc import checkpoints, models
 from jscc.checkpoints import Card
-from jscc.datasets import Dataset
+from jscc.data.datasets import Dataset
 from jscc.images import Pixels, read_image
+from jscc.link import Link
+from jscc.quality import scores
 from jscc.signals import derive_seed, noise_generator
-from trainer import runs
-from trainer.link import Link, build, card_path
+from trainer import run_folder
+from trainer.build import build, card_path
 
 SNRS_DB = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0)
 
@@ -65,8 +67,8 @@ def receive(link: Link, images: Mapping[str, Pixels], snr_db: float, precision: 
 
 def mean_psnr_db(originals: Iterable[Pixels], received: Iterable[Pixels]) -> float:
     """Return the mean PSNR in dB over pairs of images [H, W, 3] uint8."""
-    scores = [metrics.psnr_db(x, x_hat) for x, x_hat in zip(originals, received, strict=True)]
-    return sum(scores) / len(scores)
+    found = [scores.psnr_db(x, x_hat) for x, x_hat in zip(originals, received, strict=True)]
+    return sum(found) / len(found)
 
 
 def evaluate(
@@ -85,20 +87,20 @@ def evaluate(
     images = {reference.id: read_image(reference.path) for reference in dataset.images}
     rows = []
     for snr_db in snrs_db:
-        scores = [_score(x, transmit(link, x, name, snr_db, precision, told_above_db)) for name, x in images.items()]
-        similar = [ms_ssim for _, ms_ssim in scores if ms_ssim is not None]
-        mean_ms_ssim = sum(similar) / len(similar) if len(similar) == len(scores) else None
-        rows.append(Row(snr_db, sum(psnr_db for psnr_db, _ in scores) / len(scores), mean_ms_ssim))
+        found = [_score(x, transmit(link, x, name, snr_db, precision, told_above_db)) for name, x in images.items()]
+        similar = [ms_ssim for _, ms_ssim in found if ms_ssim is not None]
+        mean_ms_ssim = sum(similar) / len(similar) if len(similar) == len(found) else None
+        rows.append(Row(snr_db, sum(psnr_db for psnr_db, _ in found) / len(found), mean_ms_ssim))
         print(format_row(rows[-1]), flush=True)
     return rows
 
 
 def _score(reference: Pixels, received: Pixels) -> tuple[float, float | None]:
     try:
-        ms_ssim = metrics.ms_ssim(reference, received)
+        ms_ssim = scores.ms_ssim(reference, received)
     except ModuleNotFoundError:  # pytorch_msssim is not needed for training
         ms_ssim = None
-    return metrics.psnr_db(reference, received), ms_ssim
+    return scores.psnr_db(reference, received), ms_ssim
 
 
 def format_row(row: Row) -> str:
@@ -114,8 +116,8 @@ def load_link(path: Path, device: torch.device) -> Link:
         ValueError: it is neither, or it is damaged.
     """
     if path.is_dir():
-        link = build(runs.load_recipe(path).method, seed=0)
-        link.load_state_dict(runs.load_state(path)["average"])
+        link = build(run_folder.load_recipe(path).method, seed=0)
+        link.load_state_dict(run_folder.load_state(path)["average"])
     else:
         card = checkpoints.read_card(card_path(path))
         sender = card if card.transmitter_digest == card.digest else _sender(path.parent, card)

@@ -8,9 +8,9 @@ from torch import nn
 
 from jscc import checkpoints
 from jscc.checkpoints import Card
-from trainer import runs, settings
+from trainer import run_folder, settings
+from trainer.build import build, config_mapping, heard
 from trainer.journal import VALIDATION_FILE, read_rows
-from trainer.link import build, config_mapping, heard
 from trainer.settings import Recipe
 
 
@@ -28,7 +28,7 @@ def export(run: Path, folder: Path, name: str | None = None) -> Card:
     Raises:
         ValueError: it is no run folder, or its recipe does not fit.
     """
-    recipe, state = runs.load_recipe(run), runs.load_state(run)
+    recipe, state = run_folder.load_recipe(run), run_folder.load_state(run)
     link = build(recipe.method, seed=0)
     link.load_state_dict(state["average"])
     method, transmitter, heard_digest = recipe.method.name, link.transmitter, ""
@@ -65,7 +65,7 @@ def export_closed_form(recipe_file: Path, folder: Path, name: str | None = None)
 
 def training_record(run: Path, recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
     """Return what the card tells about the training."""
-    environments, progress, start = runs.read_environment(run), state["progress"], runs.read_start(run)
+    environments, progress, start = run_folder.read_environment(run), state["progress"], run_folder.read_start(run)
     return {
         "start": {key: start[key] for key in ("digest", "training")} if start else {},
         "recipe": dataclasses.asdict(recipe),

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jscc.link import Link
 from jscc.signals import derive_seed
 from trainer.data import Crops, Photos
-from trainer.link import Link
 from trainer.losses import Loss, Reference, mse_per_image, psnr_db
 from trainer.objective import wrap
 from trainer.optimisation import Optimiser, ema_decay, update_average

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from trainer.link import Criterion, Link
+from jscc.link import Criterion, Link
 from trainer.parallel import Team, WholeBatchDraws
 from trainer.settings import Recipe
 

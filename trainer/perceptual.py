@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jscc import metrics
-from jscc.datasets import lpips_backbone
+from jscc.data.datasets import lpips_backbone
+from jscc.quality import scores
 from trainer.settings import LossSettings
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -46,7 +46,7 @@ def require_side(settings: LossSettings, crop_px: int) -> None:
     Raises:
         ValueError: the crops are too small; names the key and the least side.
     """
-    least_px = {"ms_ssim_weight": metrics.SSIM_MIN_SIDE_PX, "lpips_weight": metrics.LPIPS_MIN_SIDE_PX}
+    least_px = {"ms_ssim_weight": scores.SSIM_MIN_SIDE_PX, "lpips_weight": scores.LPIPS_MIN_SIDE_PX}
     for key, side_px in least_px.items():
         if getattr(settings, key) and crop_px < side_px:
             raise ValueError(f"loss: {key}: needs crops of at least {side_px} px, data.crop_px is {crop_px}")
@@ -102,7 +102,7 @@ def lpips(device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
         ) from error
     if backbone.path is None:
         raise ValueError(f"loss: lpips_weight: {backbone.note}")
-    network: nn.Module = metrics.Lpips(backbone.path).network  # the call itself takes 8-bit pixels, without a gradient
+    network: nn.Module = scores.Lpips(backbone.path).network  # the call itself takes 8-bit pixels, without a gradient
     network.requires_grad_(False).eval().to(device)
 
     def distance(x_hat: Tensor, x: Tensor) -> Tensor:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from jscc import div2k, images
-from jscc.datasets import DownloadError
+from jscc import images
+from jscc.data import div2k
+from jscc.data.datasets import DownloadError
 from trainer.data import Photos
 from trainer.journal import interval_s
 

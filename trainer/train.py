@@ -12,12 +12,12 @@ import torch
 
 from jscc.images import Pixels
 from jscc.signals import bandwidth_ratio
-from trainer import data, perceptual, runs, samples, sources
+from trainer import data, perceptual, run_folder, sample_grid, sources
+from trainer.build import build, method_config, take_over
 from trainer.data import Photos
 from trainer.evaluate import SNRS_DB, mean_psnr_db, receive
 from trainer.journal import Journal, Silence, snr_column
 from trainer.learner import Learner
-from trainer.link import build, method_config, take_over
 from trainer.losses import Reference, linear_reference
 from trainer.optimisation import Budget, rate_factor
 from trainer.parallel import Team
@@ -137,12 +137,14 @@ class Run:
                 return
             received = receive(self.learner.average, self.validation, snr_db, precision)
             scores[snr_column(snr_db)] = mean_psnr_db(self.validation.values(), received)
-            if snr_db in samples.SNRS_DB:
-                shown[snr_db] = received[: samples.PHOTOS]
+            if snr_db in sample_grid.SNRS_DB:
+                shown[snr_db] = received[: sample_grid.PHOTOS]
         progress.validated_s = progress.elapsed_s
         if scores:
             self._write_validation(journal, scores)
-            journal.samples(progress.step, samples.grid(list(self.validation.values())[: samples.PHOTOS], shown))
+            journal.samples(
+                progress.step, sample_grid.grid(list(self.validation.values())[: sample_grid.PHOTOS], shown)
+            )
 
     def _write_validation(self, journal: Journal | Silence, scores: dict[str, float]) -> None:
         progress, mean = self.learner.progress, sum(scores.values()) / len(scores)
@@ -155,7 +157,7 @@ class Run:
         self.learner.check()
         self.learner.share_sums()
         if self.learner.team.leads:
-            runs.save_state(self.folder, self.learner.state())
+            run_folder.save_state(self.folder, self.learner.state())
         self._saved_s = time.monotonic()
 
     @contextmanager
@@ -226,20 +228,20 @@ def start(
         ValueError: photos, method, loss or checkpoint do not fit the recipe.
     """
     team = team or Team()
-    device = runs.choose_device(recipe.run.device, team.local_rank if team.size > 1 else None)
+    device = run_folder.choose_device(recipe.run.device, team.local_rank if team.size > 1 else None)
     perceptual.require_side(recipe.loss, recipe.data.crop_px)
     with team.first():
         training, validation = load_photos(recipe.data)
-    link = build(recipe.method, recipe.run.seed, str(folder / runs.RECIPE_FILE))
+    link = build(recipe.method, recipe.run.seed, str(folder / run_folder.RECIPE_FILE))
     if not has_state and from_checkpoint is not None:
-        runs.write_start(folder, take_over(link, from_checkpoint))
+        run_folder.write_start(folder, take_over(link, from_checkpoint))
     elif not has_state and link.method.initialise is not None and recipe.data.initialise_photos:
         link.method.initialise(link.transmitter, link.receiver, _some(training, recipe.data.initialise_photos))
     learner = Learner(recipe, link, training, device, team, _reference(recipe, training))
     if has_state:
         _restore(learner, folder)
     if team.leads:
-        runs.write_environment(folder, device, team.size)
+        run_folder.write_environment(folder, device, team.size)
     return Run(learner, folder, budget, validation_images(validation, recipe.data))
 
 
@@ -257,7 +259,7 @@ def _reference(recipe: Recipe, photos: Photos) -> Reference | None:
 
 
 def _restore(learner: Learner, folder: Path) -> None:
-    state = runs.load_state(folder)
+    state = run_folder.load_state(folder)
     if state["photos"] != len(learner.photos):
         raise ValueError(f"{folder}: was trained on {state['photos']} photos, now there are {len(learner.photos)}")
     learner.restore(state)

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jscc.limits import MAX_SNR_DB, MIN_SNR_DB
 from jscc.signals import ChannelState, noise_variance
-
-MIN_SNR_DB = -30.0
-MAX_SNR_DB = 60.0
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,16 @@
 """KLT-JSCC: a classified hybrid code in closed form with learned corrections, made for quality per operation.
 
-The linear code (`_classified`): the Karhunen-Loeve transform of 16x16 patches, the patches' mean colours transformed
+The linear code (`_klt.classes`): the Karhunen-Loeve transform of 16x16 patches, the patches' mean colours transformed
 once more as a plane; every patch's class is told; channel uses and power go where the variance is, for the SNR that the
 transmitter is told; the receiver's LMMSE weights follow from the same tables. Where power is scarce, the coarse values
-of the strongest coefficients go digitally instead (`_hybrid`), also as the tables and the SNR say. Around it, networks
-that start as zero add what such a code cannot do. Both work in units of every coefficient's own posterior deviation, so
-that what arrives well is left alone: the transmitter's shifts the coefficients and their gains by the context, the
-receiver's corrects the estimates. So the method cannot easily fall below its start, at any SNR.
+of the strongest coefficients go digitally instead (`_klt.hybrid`), also as the tables and the SNR say. Around it,
+networks that start as zero add what such a code cannot do. Both work in units of every coefficient's own posterior
+deviation, so that what arrives well is left alone: the transmitter's shifts the coefficients and their gains by the
+context, the receiver's corrects the estimates. So the method cannot easily fall below its start, at any SNR.
 
-Source: this project; the parts as named in `_classified`, `_hybrid` and `_convolutional`; FiLM after E. Perez et al.,
-AAAI 2018; the idea of local gain control after GDN, J. Balle, V. Laparra and E. P. Simoncelli, "Density Modeling of
-Images using a Generalized Normalization Transformation", ICLR 2016.
+Source: this project; the parts as named in `_klt`; FiLM after E. Perez et al., AAAI 2018; the idea of local gain
+control after GDN, J. Balle, V. Laparra and E. P. Simoncelli, "Density Modeling of Images using a Generalized
+Normalization Transformation", ICLR 2016.
 """
 
 import math
@@ -21,8 +21,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jscc.models import _classified, _hybrid
-from jscc.models._classified import COEFFICIENTS, COLOURS, PATCH_PX, Places, Tables
+from jscc.models._klt import hybrid
+from jscc.models._klt.classes import (
+    COEFFICIENTS,
+    COLOURS,
+    PATCH_PX,
+    Places,
+    Tables,
+    from_spectrum,
+    per_patch,
+    to_spectrum,
+)
 from jscc.models._layers import FiLM, ResidualBlock
 from jscc.signals import (
     ChannelState,
@@ -159,11 +168,11 @@ class Transmitter(nn.Module):
             classes = self.tables.classify(coefficients)
             places = _places(self.tables, self.config, classes)
             told = _noise_power(noise_code, self.config)
-            word_energy = _hybrid.word_energy(told, options.margin_db)
-            threshold = _hybrid.choose_threshold(places.levels, told, word_energy)
-            code = _hybrid.plan(places.levels, told, word_energy, threshold)
-            signs, left = _hybrid.quantise(code, places.take(_classified.to_spectrum(coefficients)) / places.deviation)
-            digital = _hybrid.send(code, signs)
+            word_energy = hybrid.word_energy(told, options.margin_db)
+            threshold = hybrid.choose_threshold(places.levels, told, word_energy)
+            code = hybrid.plan(places.levels, told, word_energy, threshold)
+            signs, left = hybrid.quantise(code, places.take(to_spectrum(coefficients)) / places.deviation)
+            digital = hybrid.send(code, signs)
             trust = (told[:, None] / (told[:, None] + code.power)).sqrt()
         shift, gain = (places.take(part) for part in self._corrections(padded, snr_db))
         exact = left / code.remainder.sqrt()
@@ -234,18 +243,18 @@ class Receiver(nn.Module):
         """
         places = _places(self.tables, self.config, _unpack(side, self.config))
         told = _noise_power(side.codes[:, 1:2], self.config)
-        word_energy = _hybrid.word_energy(told, options.margin_db)
-        code = _hybrid.plan(places.levels, told, word_energy, side.codes[:, 2].round().long())
+        word_energy = hybrid.word_energy(told, options.margin_db)
+        code = hybrid.plan(places.levels, told, word_energy, side.codes[:, 2].round().long())
         words = None if self.training else int(code.words.max())  # a training step does not wait for the device
-        values, doubt = _hybrid.dequantise(code, _hybrid.receive(code, y, state.noise_power, words))
+        values, doubt = hybrid.dequantise(code, hybrid.receive(code, y, state.noise_power, words))
         scale = dequantise_log2(side.codes[:, :1], *SCALE_LOG2, self.config.code_bits)
         total = (code.power + scale.square() * state.noise_power[:, None]).clamp_min(1e-12)
         left = (code.power * code.remainder).sqrt() / total * y * scale
         estimate = places.put(torch.zeros_like(places.variance), (values + left) * places.deviation)
         remaining = code.remainder * (1 - code.power / total).clamp_min(0) + doubt
         error = places.put(places.variance, remaining * places.deviation.square())
-        deviation = _classified.per_patch(places.variance).sqrt()
-        return _classified.from_spectrum(estimate), _classified.per_patch(error).sqrt(), deviation
+        deviation = per_patch(places.variance).sqrt()
+        return from_spectrum(estimate), per_patch(error).sqrt(), deviation
 
 
 class _Body(nn.Module):

@@ -1,6 +1,6 @@
 """`python -m services.channel`: serve the channel."""
 
-from jscc.hosting import start_torch
+from jscc.serving.runtime import start_torch
 from jscc.wire import server
 from jscc.wire.settings import clear_errors, log_to_stderr, read
 from services.channel.servicer import ChannelServicer

@@ -7,6 +7,7 @@ import torch
 
 from jscc.channels import Awgn, Noiseless
 from jscc.channels.awgn import digest
+from jscc.serving import tensors
 from jscc.signals import noise_generator
 from jscc.wire import codec, convert
 from jscc.wire.describe import description
@@ -32,7 +33,7 @@ class ChannelServicer:
             ValueError: a field is out of its range or no channel is chosen.
         """
         request, symbols = codec.decode(pb.TransmitRequest, raw)
-        s = convert.symbols_from_wire(symbols)
+        s = tensors.symbols_from_wire(symbols)
         signal_power = float(s.double().square().mean())
         if signal_power > MAX_POWER:
             raise ValueError(f"symbols: mean power {signal_power:.4g}, the limit is 1")

@@ -5,7 +5,8 @@ import time
 import numpy as np
 import torch
 
-from jscc.hosting import NOMINAL_SIZE_PX, Host, Hosted
+from jscc.serving import tensors
+from jscc.serving.host import NOMINAL_SIZE_PX, Host, Hosted
 from jscc.wire import codec, convert
 from jscc.wire.errors import CheckpointMismatchError
 from jscc.wire.server import Service
@@ -35,9 +36,9 @@ class DecoderServicer:
         convert.check_context(request.context)
         hosted = self._pick(request.context)
         options = convert.options_from_wire(hosted.method.options_type, request.options)
-        side = convert.side_from_wire(request.side, self._host.device)
-        state = convert.state_from_wire(request.state, self._host.device)
-        y = convert.symbols_from_wire(symbols).to(self._host.device)
+        side = tensors.side_from_wire(request.side, self._host.device)
+        state = tensors.state_from_wire(request.state, self._host.device)
+        y = tensors.symbols_from_wire(symbols).to(self._host.device)
         if float(y.abs().max()) > MAX_MAGNITUDE:
             raise ValueError(f"symbols: a magnitude above {MAX_MAGNITUDE:g}")
         hop.lap("deserialize", time.perf_counter_ns())

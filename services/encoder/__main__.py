@@ -1,6 +1,7 @@
 """`python -m services.encoder`: serve the encoder."""
 
-from jscc.hosting import Host, start_torch
+from jscc.serving.host import Host
+from jscc.serving.runtime import start_torch
 from jscc.wire import server
 from jscc.wire.settings import clear_errors, log_to_stderr, read
 from services.encoder.servicer import EncoderServicer

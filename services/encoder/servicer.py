@@ -5,9 +5,9 @@ import time
 import numpy as np
 import torch
 
-from jscc.channels.awgn import MAX_SNR_DB, MIN_SNR_DB
-from jscc.hosting import NOMINAL_SIZE_PX, Host, Hosted
-from jscc.signals import MAX_SIDE_PX
+from jscc.limits import MAX_SIDE_PX, MAX_SNR_DB, MIN_SNR_DB
+from jscc.serving import tensors
+from jscc.serving.host import NOMINAL_SIZE_PX, Host, Hosted
 from jscc.wire import codec, convert
 from jscc.wire.errors import CheckpointMismatchError, TooLargeError
 from jscc.wire.server import Service
@@ -45,7 +45,7 @@ class EncoderServicer:
         hop.lap("compute", time.perf_counter_ns())
         answer = pb.EncodeResponse(
             checkpoint_digest=hosted.card.digest,
-            side=convert.side_to_wire(side),
+            side=tensors.side_to_wire(side),
             header_bits=side.header_bits,
         )
         return codec.encode_timed(answer, s.float().cpu().numpy(), hop, time.perf_counter_ns)

@@ -2,7 +2,7 @@
 
 import sys
 
-from jscc.hosting import start_torch
+from jscc.serving.runtime import start_torch
 from jscc.wire import server
 from jscc.wire.errors import LinkError
 from jscc.wire.settings import clear_errors, log_to_stderr, read

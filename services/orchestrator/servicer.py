@@ -9,17 +9,18 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from jscc.datasets import open_dataset
+from jscc.data.datasets import open_dataset
 from jscc.wire.codec import CodecError
 from jscc.wire.describe import description
 from jscc.wire.server import Service
 from jscc.wire.v1 import orchestrator_pb2 as pb
-from services.orchestrator import commands, runs
-from services.orchestrator.engine import Engine, load_lpips
-from services.orchestrator.link import Addresses, Link
-from services.orchestrator.report import write_report
+from services.orchestrator.link.send import send_image
+from services.orchestrator.link.star import Addresses, Link
+from services.orchestrator.link.transmission import Engine, load_lpips
+from services.orchestrator.report.write import write_report
+from services.orchestrator.results.store import Store
 from services.orchestrator.settings import OrchestratorSettings
-from services.orchestrator.store import Store
+from services.orchestrator.sweep import whole
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class OrchestratorServicer:
             ValueError: a field is out of its range or the file is no image.
             LinkError: a hop failed.
         """
-        return await commands.send_image(self._engine, _parse(pb.SendImageRequest, raw))
+        return await send_image(self._engine, _parse(pb.SendImageRequest, raw))
 
     async def run_sweep(self, raw: bytes) -> AsyncIterator[Message]:
         """Answer RunSweepRequest bytes with a stream of progress.
@@ -81,7 +82,7 @@ class OrchestratorServicer:
 
     async def _sweep(self, request: pb.RunSweepRequest) -> AsyncGenerator[pb.RunSweepResponse]:
         folder = self._settings.runs / request.name
-        wanted = runs.SweepCommand(
+        wanted = whole.SweepCommand(
             dataset=await asyncio.to_thread(open_dataset, request.dataset or "kodak"),
             methods=tuple(request.methods),
             snr_db=tuple(request.snr_db),
@@ -93,13 +94,13 @@ class OrchestratorServicer:
             "seed": request.seed,
             "channel": "awgn",
             "options": {},
-            "studies": tuple(request.methods) == runs.ALL,
+            "studies": tuple(request.methods) == whole.ALL,
             "concurrency": self._settings.concurrency,
             "patience_s": self._settings.start_timeout_s,
         }
         folder.mkdir(parents=True, exist_ok=True)
         with Store(folder / "results.sqlite") as store:
-            sweep = runs.plan(self._engine, wanted, settings, store)
+            sweep = whole.plan(self._engine, wanted, settings, store)
             if wanted.dataset.note:
                 yield pb.RunSweepResponse(total=sweep.total, message=wanted.dataset.note)
             async with aclosing(sweep.run()) as steps:

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from jscc import checkpoints, config, models
-from jscc.channels.awgn import MAX_SNR_DB, MIN_SNR_DB
-from jscc.hosting import Host
+from jscc.limits import MAX_SNR_DB, MIN_SNR_DB
 from jscc.models import Study, deepjscc
+from jscc.serving.host import Host
 from jscc.wire import convert
-from services.orchestrator.plan import MAX_SNRS
+from services.orchestrator.sweep.plan import MAX_SNRS
 
 every_method = pytest.mark.parametrize("name", models.names())
 

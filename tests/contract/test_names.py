@@ -13,7 +13,7 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from jscc import checkpoints, models
-from jscc.hosting import choose
+from jscc.checkpoints import choose
 from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2, orchestrator_pb2
 
 REPOSITORY = Path(__file__).parents[2]

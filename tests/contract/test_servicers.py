@@ -13,8 +13,8 @@ from google.protobuf.message import Message
 from torch import Tensor
 
 from jscc import checkpoints
-from jscc.hosting import Host
 from jscc.models import UnknownMethodError
+from jscc.serving.host import Host
 from jscc.wire import codec
 from jscc.wire.codec import CodecError, Hop
 from jscc.wire.errors import CheckpointMismatchError, TooLargeError

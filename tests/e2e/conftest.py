@@ -128,7 +128,7 @@ def cli(*arguments: str, state: Path, check: bool = True) -> subprocess.Complete
     quick = {"METHODS": "deepjscc"}  # what a test does not ask for need not be loaded and warmed up again and again
     environment = {**quick, **os.environ, "JSCC_STATE": str(state), "COLUMNS": "160"}
     result = subprocess.run(
-        [sys.executable, "-m", "services.orchestrator.cli", *arguments],
+        [sys.executable, "-m", "services.orchestrator.cli.app", *arguments],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, cli
 
-from services.orchestrator.store import COLUMNS, Store
+from services.orchestrator.results.rows import COLUMNS
+from services.orchestrator.results.store import Store
 
 QUALITY = ("psnr_db", "ssim", "ms_ssim", "lpips")
 TIMES = [name for name in COLUMNS if name.endswith("_ms") and name != "total_ms"]
@@ -56,7 +57,7 @@ def wait_for_rows(out: Path, count: int, process: subprocess.Popen[str]) -> None
 
 def spawn(arguments: list[str], state: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "services.orchestrator.cli", *arguments],
+        [sys.executable, "-m", "services.orchestrator.cli.app", *arguments],
         cwd=ROOT,
         env={"METHODS": "deepjscc", **os.environ, "JSCC_STATE": str(state), "COLUMNS": "200"},
         stdout=subprocess.PIPE,

@@ -1,0 +1,155 @@
+"""Hosting of one half of every checkpoint in a service: device, precision, look-up by served name."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from jscc import checkpoints, config, models
+from jscc.serving.runtime import pick_device, pick_precision
+from jscc.signals import bandwidth_ratio
+from jscc.wire import convert, describe
+from jscc.wire.v1 import symbols_pb2 as pb
+
+NOMINAL_SIZE_PX = (512, 768)
+"""Height and width at which services warm up and state their rates: a multiple of every method's padding."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hosted:
+    """One loaded half.
+
+    Attributes:
+        card: of its checkpoint, whose name is the served name.
+        method: its method.
+        module: the transmitter or the receiver, on the device, in evaluation mode.
+        config: its method's Config.
+    """
+
+    card: checkpoints.Card
+    method: models.Method
+    module: nn.Module
+    config: Any
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of this half."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+
+class Host:
+    """The loaded halves of a service."""
+
+    def __init__(self, folder: Path, half: checkpoints.Half, wanted: str, device: str, precision: str) -> None:
+        """Load every wanted checkpoint.
+
+        Args:
+            folder: of weights and cards.
+            half: which half of each.
+            wanted: what to serve, see `checkpoints.choose`.
+            device: auto, cpu or cuda.
+            precision: auto, float32 or bfloat16.
+
+        Raises:
+            UnknownMethodError: a wanted method has no checkpoint here.
+            CheckpointError: a checkpoint cannot be loaded.
+            ValueError: the device is not there, or a method's studies do not fit its options.
+        """
+        self.device = pick_device(device)
+        self.precision = pick_precision(precision, self.device)
+        cards = checkpoints.cards(folder)
+        try:
+            chosen = checkpoints.choose(cards, wanted)
+        except models.UnknownMethodError as error:
+            raise models.UnknownMethodError(f"{error} in {folder}") from None
+        if half == "transmitter":  # a method that is only another receiver listens to the transmitter of another
+            heard = {card.transmitter_digest for card in chosen}
+            chosen = [card for card in cards if card.digest in heard]
+        self.hosted: list[Hosted] = []
+        self._missing: dict[str, str] = {}
+        for card in chosen:
+            try:
+                self.hosted.append(self._load(folder, card, half))
+            except ModuleNotFoundError as error:  # an extra that this installation lacks must not stop the others
+                self._missing[card.name] = f": {error}"
+                _log.warning("checkpoint %s is not served: %s", card.name, error)
+        self._served = [_served(hosted) for hosted in self.hosted]
+
+    def _load(self, folder: Path, card: checkpoints.Card, half: checkpoints.Half) -> Hosted:
+        method = models.load(card.method)
+        module = checkpoints.load(folder, card, half, self.device)
+        module.requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return Hosted(card, method, module, checkpoints.config_of(card))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Served names, sorted."""
+        return tuple(hosted.card.name for hosted in self.hosted)
+
+    def find(self, name: str) -> Hosted:
+        """Return what is served by a name.
+
+        Raises:
+            UnknownMethodError: the name is not served here; lists those that are.
+        """
+        for hosted in self.hosted:
+            if hosted.card.name == name:
+                return hosted
+        served, reason = ", ".join(self.names), self._missing.get(name, "")
+        raise models.UnknownMethodError(f"method: '{name}' is not served here (served: {served}){reason}")
+
+    def describe(self, service: str, settings: dict[str, str]) -> pb.ServiceDescription:
+        """Describe the service that this host works for; `settings` are those in force."""
+        answer = describe.description(service, settings)
+        answer.device, answer.precision = self.device, self.precision
+        answer.methods.extend(self._served)
+        return answer
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Run networks without gradients at the service's precision."""
+        enabled = self.precision == "bfloat16"
+        with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=enabled):
+            yield
+
+    def synchronise(self) -> None:
+        """Wait until the device has finished, so that a measured time is the work's."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+
+def _served(hosted: Hosted) -> pb.ServedMethod:
+    card = hosted.card
+    channel_uses = hosted.config.layout(*NOMINAL_SIZE_PX).channel_uses
+    learned: dict[str, list[float]] = getattr(hosted.module, "learned", dict)()
+    return pb.ServedMethod(
+        name=card.name,
+        checkpoint=card.name,
+        method=card.method,
+        transmitter_method=hosted.method.transmitter_method,
+        checkpoint_digest=card.digest,
+        transmitter_digest=card.transmitter_digest,
+        rho=bandwidth_ratio(channel_uses, *NOMINAL_SIZE_PX),
+        parameters=hosted.parameters,
+        config_json=json.dumps(card.config, sort_keys=True),
+        options=convert.options_in_force(hosted.method.options_type()),
+        learned=[pb.LearnedValues(name=name, values=values) for name, values in sorted(learned.items())],
+        studies=[_study(hosted, study) for study in getattr(hosted.config, "studies", tuple)()],
+        kodak_psnr_db=card.kodak_psnr_db,
+    )
+
+
+def _study(hosted: Hosted, study: models.Study) -> pb.Study:
+    where = f"studies of {hosted.card.name}"
+    config.from_mapping(hosted.method.options_type, study.options, where)
+    if study.images is not None and study.images < 1:
+        raise ValueError(f"{where}: images must be at least 1, got {study.images}")
+    return pb.Study(options=convert.options_to_wire(study.options), snr_db=study.snr_db, images=study.images or 0)

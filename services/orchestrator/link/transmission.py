@@ -1,0 +1,138 @@
+"""One transmission from file to score, accounted for to the last microsecond."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from jscc.data.datasets import lpips_backbone
+from jscc.images import read_image
+from jscc.quality.scores import Lpips, Scores, score
+from jscc.signals import bandwidth_ratio
+from jscc.wire.codec import Array
+from jscc.wire.v1 import orchestrator_pb2 as pb
+from services.orchestrator.link.star import Delivery, Job, Link
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Transmission:
+    """One finished transmission.
+
+    Attributes:
+        original: uint8 [H, W, 3] as read.
+        delivery: what came out of the link.
+        scores: quality of the received image.
+        load_ns: reading the image.
+        codec_ns: serialising and parsing messages.
+        score_ns: scoring.
+        total_ns: from before reading to after scoring.
+    """
+
+    original: Array
+    delivery: Delivery
+    scores: Scores
+    load_ns: int
+    codec_ns: int
+    score_ns: int
+    total_ns: int
+
+    @property
+    def rho(self) -> float:
+        """Real channel uses per source sample, padding included."""
+        height_px, width_px = self.original.shape[:2]
+        return bandwidth_ratio(self.delivery.channel_uses, height_px, width_px)
+
+
+@dataclass
+class Stopwatch:
+    """Durations of the orchestrator's own work, in nanoseconds."""
+
+    last_ns: int = field(default_factory=time.perf_counter_ns)
+
+    def lap_ns(self) -> int:
+        """Return the time since the last lap."""
+        now = time.perf_counter_ns()
+        lap, self.last_ns = now - self.last_ns, now
+        return lap
+
+
+class Engine:
+    """Sends images through a link and scores them; several may be under way."""
+
+    def __init__(self, link: Link, lpips: Lpips | None, workers: int) -> None:
+        """Use `link`; score with LPIPS when given; read and score in `workers` threads."""
+        self.link = link
+        self.lpips = lpips
+        self._pool = ThreadPoolExecutor(workers, "score")
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(wait=True)
+
+    async def warm_up(self, source: Path) -> None:
+        """Score an image against itself, so that the first transmission is scored as fast as the others."""
+        pixels = await self._in_thread(lambda: read_image(source))
+        await self._in_thread(lambda: score(pixels, pixels, self.lpips))
+
+    async def transmit(self, job: Job, source: Path | bytes) -> Transmission:
+        """Read, send and score one image.
+
+        Args:
+            job: what to do with it.
+            source: the image file or its bytes.
+
+        Raises:
+            ImageError: the file is no image within the limits.
+            RouteError: the method is not served.
+            LinkError: a hop failed.
+        """
+        watch = Stopwatch()
+        begun_ns = watch.last_ns
+        original = await self._in_thread(lambda: read_image(source))
+        load_ns = watch.lap_ns()
+        delivery = await self.link.send(job, original)
+        watch.lap_ns()
+        scores = await self._in_thread(lambda: score(original, delivery.pixels, self.lpips))
+        score_ns = watch.lap_ns()
+        codec_ns = sum(times.codec_ns for times in delivery.hops.values())
+        return Transmission(original, delivery, scores, load_ns, codec_ns, score_ns, watch.last_ns - begun_ns)
+
+    async def _in_thread(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+
+
+def load_lpips(say: Callable[[str], None]) -> Lpips | None:
+    """Load what LPIPS needs; without its weights, say so in one line and return None."""
+    backbone = lpips_backbone()
+    if backbone.note:
+        say(backbone.note)
+    return Lpips(backbone.path) if backbone.path else None
+
+
+def report(transmission: Transmission, seed: int) -> pb.TransmissionReport:
+    """Return a transmission as the message that the API answers with."""
+    delivery = transmission.delivery
+    hops = [
+        pb.HopReport(hop=hop, network_ns=times.network_ns, timing=times.timing) for hop, times in delivery.hops.items()
+    ]
+    scores = transmission.scores
+    return pb.TransmissionReport(
+        method=delivery.route.name,
+        checkpoint_digest=delivery.route.transmitter.checkpoint_digest,
+        seed=seed,
+        rho=transmission.rho,
+        channel_uses=delivery.channel_uses,
+        header_bits=delivery.header_bits,
+        noise_digest=delivery.noise_digest,
+        quality=pb.Quality(psnr_db=scores.psnr_db, ssim=scores.ssim, ms_ssim=scores.ms_ssim, lpips=scores.lpips),
+        hops=hops,
+        load_ns=transmission.load_ns,
+        codec_ns=transmission.codec_ns,
+        score_ns=transmission.score_ns,
+        total_ns=transmission.total_ns,
+    )

@@ -1,0 +1,62 @@
+"""The figures of a report, 3.4 inches wide: legible at half the width of a page, in colour and in grey.
+
+A module draws one kind of figure from `Results` and raises `NoDataError` where it lacks the data.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from services.orchestrator.report.figures import cliff, convergence, latency, parameters, quality, tradeoff, visual
+from services.orchestrator.report.figures.canvas import NoDataError, print_style, save
+from services.orchestrator.results.store import Results
+
+
+class Drawing(NamedTuple):
+    """A figure's caption and what draws it."""
+
+    caption: str
+    draw: Callable[[Results], Figure]
+
+
+FIGURES: Mapping[str, Drawing] = {
+    "psnr_vs_snr_all_methods": Drawing("PSNR over SNR, all methods", partial(quality.draw, metric="psnr_db")),
+    "cliff_effect_annotated": Drawing("The cliff of a fixed rate", cliff.draw),
+    "param_efficiency": Drawing("PSNR over number of parameters", parameters.draw),
+    "model_based_convergence": Drawing("PSNR over number of iterations", convergence.draw),
+    "latency_comparison": Drawing("Computing and wire time of every hop", latency.draw),
+    "visual_comparison": Drawing("Original and received images", visual.draw),
+    "ssim_vs_snr": Drawing("SSIM over SNR", partial(quality.draw, metric="ssim")),
+    "ms_ssim_vs_snr": Drawing("MS-SSIM over SNR", partial(quality.draw, metric="ms_ssim")),
+    "lpips_vs_snr": Drawing("LPIPS over SNR", partial(quality.draw, metric="lpips")),
+    "diffusion_tradeoff": Drawing("Quality over sampling steps and decoder time", tradeoff.draw),
+}
+"""By file name."""
+SUFFIXES = (".png", ".pdf")
+
+
+def write_figures(results: Results, folder: Path) -> Iterator[str]:
+    """Draw what there is data for, in place of older files, and yield a line of Markdown for every figure.
+
+    Args:
+        results: of one run.
+        folder: of the figures, in the folder of the summary; made if missing.
+    """
+    folder.mkdir(exist_ok=True)
+    for name, (caption, draw) in FIGURES.items():
+        paths = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        with print_style():
+            try:
+                figure = draw(results)
+            except NoDataError as error:
+                yield f"- {caption} (`{name}`): left out, {error}"
+                continue
+            for path in paths:
+                save(figure, path)
+        links = ", ".join(f"[{path.suffix[1:].upper()}]({folder.name}/{path.name})" for path in paths)
+        yield f"- {caption} (`{name}`): {links}"

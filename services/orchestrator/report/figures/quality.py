@@ -1,0 +1,63 @@
+"""Quality over SNR: every method and reference that has the metric, a panel per rate."""
+
+from matplotlib.figure import Figure
+
+from services.orchestrator.report.figures.canvas import (
+    AXIS_LABELS,
+    NoDataError,
+    facts,
+    legend,
+    legend_height_in,
+    new_figure,
+    plot,
+    rho_text,
+    styles_in_order,
+    tick_snrs,
+)
+from services.orchestrator.report.series import Series, by_rate, curve, main_series, reference_series
+from services.orchestrator.report.style import style_of
+from services.orchestrator.results.store import Results
+
+FIRST_PANEL_IN = 2.6
+OTHER_PANEL_IN = 1.5
+
+
+def draw(results: Results, metric: str) -> Figure:
+    """Draw the mean of a metric over the images as a function of SNR.
+
+    Args:
+        results: of one run.
+        metric: a quality column of a row: psnr_db, ssim, ms_ssim or lpips.
+
+    Raises:
+        NoDataError: nothing has the metric.
+    """
+    series = [*main_series(results.rows), *reference_series(results.references)]
+    shown = [item for item in series if curve(item, metric)]
+    if not shown:
+        name = AXIS_LABELS[metric].partition(" (")[0]
+        raise NoDataError(f"no transmission with default options and no reference has {name} at a finite SNR")
+    panels = by_rate(shown)
+    names = [item.variant for item in series]
+    heights = [FIRST_PANEL_IN, *[OTHER_PANEL_IN] * (len(panels) - 1)]
+    styles = styles_in_order((item.variant for item in shown), names)
+    figure = new_figure(sum(heights) + legend_height_in(styles))
+    grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
+    sent_db = {snr_db for item in main_series(results.rows) for snr_db in curve(item, metric)}
+    for axes, panel in zip(grid[:, 0], panels, strict=True):
+        for item in panel:
+            plot(axes, curve(item, metric), style_of(item.variant, names), marked=sent_db)
+        axes.set_ylabel(AXIS_LABELS[metric])
+        axes.set_title(f"{rho_text(_rho(panel))}: {facts(panel, _images(panel))}")
+    tick_snrs(grid[-1, 0], sent_db)
+    grid[-1, 0].set_xlabel("SNR (dB)")
+    legend(figure, styles)
+    return figure
+
+
+def _rho(panel: list[Series]) -> float:
+    return sum(item.rho for item in panel) / len(panel)
+
+
+def _images(panel: list[Series]) -> set[tuple[str, str]]:
+    return {image for item in panel for image in item.images}

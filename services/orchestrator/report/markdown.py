@@ -1,0 +1,51 @@
+"""Markdown for a summary: sections, tables that are aligned in a plain terminal, numbers with their nouns."""
+
+import math
+from collections.abc import Sequence
+
+from services.orchestrator.report.series import Spread
+
+MISSING = "–"  # noqa: RUF001
+METRICS = {"psnr_db": ("PSNR (dB)", 2), "ssim": ("SSIM", 3), "ms_ssim": ("MS-SSIM", 3), "lpips": ("LPIPS", 3)}
+"""Heading and decimals by quality column."""
+
+
+def section(title: str, *paragraphs: str) -> str:
+    """A heading and its paragraphs; nothing if all of these are empty."""
+    filled = [paragraph for paragraph in paragraphs if paragraph]
+    return "\n\n".join((f"## {title}", *filled)) if filled else ""
+
+
+def table(header: Sequence[str], lines: Sequence[Sequence[str]], *, right: bool = True) -> str:
+    """A table with aligned columns, the first to the left, the others to the right unless told; "" without lines."""
+    if not lines:
+        return ""
+    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in line] for line in (header, *lines)]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    sides = ["<", *(">" if right else "<") * (len(header) - 1)]
+    ruler = ["-" * (width - 1) + (":" if side == ">" else "-") for side, width in zip(sides, widths, strict=True)]
+    padded = [[f"{c:{s}{w}}" for c, s, w in zip(line, sides, widths, strict=True)] for line in cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (padded[0], ruler, *padded[1:]))
+
+
+def spread_text(found: Spread | None, digits: int) -> str:
+    """Mean ± deviation, each of them only if there is one."""
+    if found is None:
+        return MISSING
+    std = f"{found.std:.{digits}f}" if math.isfinite(found.std) else MISSING
+    return f"{found.mean:.{digits}f} ± {std}"
+
+
+def difference_text(difference_db: float | None) -> str:
+    """A difference with its sign."""
+    return MISSING if difference_db is None else f"{difference_db:+.2f}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number and its noun, in the plural where it must be."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def percent(part: float, whole: float) -> str:
+    """A share of the whole."""
+    return f"{100 * part / whole:.1f} %" if whole else MISSING

@@ -1,0 +1,147 @@
+"""Quality of a summary: every metric over SNR, how methods compare at equal rates, and studies of options."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from services.orchestrator.report.markdown import METRICS, MISSING, count, difference_text, section, spread_text, table
+from services.orchestrator.report.series import (
+    Series,
+    all_series,
+    by_snr,
+    difference_db,
+    incomplete,
+    main_series,
+    parameters,
+    reference_series,
+    shown_series,
+    spread,
+)
+from services.orchestrator.report.studies import Study, studied
+from services.orchestrator.report.studies import studies as find_studies
+from services.orchestrator.report.style import style_of
+from services.orchestrator.results.rows import Reference, same_rate
+from services.orchestrator.results.store import Results
+
+COMPARED_AT_DB = (0.0, 10.0)
+COMPARED_WITH = ("softcast", "jpeg_adaptive")
+
+
+def quality(results: Results) -> str:
+    """A table per metric, methods and references by SNR, and what the means leave out."""
+    series = [*shown_series(results.rows), *reference_series(results.references)]
+    snrs_db = _compared_snrs_db(series)
+    tables = [_metric_table(metric, series, snrs_db) for metric in METRICS]
+    note = "Mean ± standard deviation over the images."
+    return section("Quality", *tables, note if any(tables) else "", *_left_out(results, series, snrs_db))
+
+
+def _compared_snrs_db(series: Sequence[Series]) -> list[float]:
+    """The SNRs in dB at which more than one method was sent, if there is more than one; else every SNR."""
+    sent = [{row.snr_db for row in item.rows} for item in series if item.rows]
+    if not sent:
+        return sorted({scored.snr_db for item in series for scored in item.scored})
+    counts = Counter(snr_db for snrs_db in sent for snr_db in snrs_db)
+    return sorted(snr_db for snr_db, number in counts.items() if number > 1 or len(sent) == 1)
+
+
+def _metric_table(metric: str, series: Sequence[Series], snrs_db: Sequence[float]) -> str:
+    heading, digits = METRICS[metric]
+    lines = []
+    for item in series:
+        found = {snr_db: spread(group, metric) for snr_db, group in by_snr(item.scored).items()}
+        if any(found.get(snr_db) for snr_db in snrs_db) or item.rows:
+            cells = [spread_text(found.get(snr_db), digits) for snr_db in snrs_db]
+            lines.append([item.name, f"{item.rho:.4f}", *cells])
+    return table([f"{heading} at SNR", "rho", *(f"{snr_db:g} dB" for snr_db in snrs_db)], lines)
+
+
+def _left_out(results: Results, series: Sequence[Series], snrs_db: Sequence[float]) -> Iterator[str]:
+    for metric, (heading, _) in METRICS.items():
+        missing = sum(getattr(row, metric) is None for row in results.rows)
+        if missing:
+            name, of = heading.removesuffix(" (dB)"), count(len(results.rows), "transmission")
+            means = f"its mean leaves them out ({MISSING} where it is all)"
+            yield f"{name} was not measured for {missing} of {of}; {means}."
+    for item in series:
+        if fewer := ", ".join(f"{snr_db:g} dB ({images})" for snr_db, images in incomplete(item).items()):
+            yield f"{item.name} has fewer than its {count(len(item.images), 'image')} at {fewer}: in no curve over SNR."
+        more = sorted({row.snr_db for row in item.rows}.difference(snrs_db))
+        if more:
+            yield f"{item.name} alone was sent at {', '.join(f'{snr_db:g}' for snr_db in more)} dB too."
+    names = dict.fromkeys(item.method for item in series if not item.rows)
+    if names:
+        yield f"Computed, not sent: {'; '.join(f'{name} is {style_of(name).label}' for name in names)}."
+    lost = [f"{item.name} (rho {item.rho:.4g}) {number}" for item in series if (number := _undelivered(item))]
+    if lost:
+        scored = "scored as the image's mean colour, at all SNRs together"
+        yield f"Files that the channel could not carry, {scored}: {', '.join(lost)}."
+
+
+def _undelivered(series: Series) -> int:
+    return sum(isinstance(item, Reference) and not item.delivered for item in series.scored)
+
+
+def comparison(results: Results) -> str:
+    """By how much every trained method beats or misses others of its rate, over the images that both have."""
+    header = ["PSNR less that of", "rho"]
+    header += [f"{other} at {snr_db:g} dB" for other in COMPARED_WITH for snr_db in COMPARED_AT_DB]
+    others = [*main_series(results.rows), *all_series(results.rows), *reference_series(results.references)]
+    lines, notes = [], []
+    for item in main_series(results.rows):
+        if not _is_trained(results, item):
+            continue
+        rivals = {name: _rival(item, name, others) for name in COMPARED_WITH}
+        cells = [
+            difference_text(difference_db(item, rival, snr_db) if rival else None)
+            for rival in rivals.values()
+            for snr_db in COMPARED_AT_DB
+        ]
+        lines.append([item.name, f"{item.rho:.4f}", *cells])
+        notes += [f"- {item.name}: there is no {name} at its rho" for name, rival in rivals.items() if rival is None]
+    note = "Difference of the mean PSNR in dB, over the images that both have; above zero the method is better."
+    title = "Trained methods against others of the same rate"
+    return section(title, table(header, lines), note if lines else "", "\n".join(notes))
+
+
+def _is_trained(results: Results, series: Series) -> bool:
+    count_of = parameters(results, series)
+    return style_of(series.method).is_learned if count_of is None else count_of > 0
+
+
+def _rival(series: Series, method: str, others: Sequence[Series]) -> Series | None:
+    for other in others:  # a method's checkpoints for other rates are named after it, such as softcast_0625
+        if f"{other.method}_".startswith(f"{method}_") and same_rate(series.rho, other.rho):
+            return other
+    return None
+
+
+def gain(results: Results) -> str:
+    """What the SNR does to PSNR, from one end of the sweep to the other."""
+    lines = []
+    for series in shown_series(results.rows):
+        found = {snr_db: spread(group, "psnr_db") for snr_db, group in by_snr(series.rows).items()}
+        means = {snr_db: value.mean for snr_db, value in found.items() if value}
+        if len(means) > 1:
+            low, *_, high = means
+            rises = "yes" if all(lower < upper for lower, upper in pairwise(means.values())) else "no"
+            lines.append([series.name, f"{low:g}", f"{high:g}", difference_text(means[high] - means[low]), rises])
+    header = ["method", "lowest SNR (dB)", "highest SNR (dB)", "PSNR gain (dB)", "rises at every step"]
+    return section("Gain from the lowest to the highest SNR", table(header, lines))
+
+
+def studies(results: Results) -> str:
+    """Quality and the decoder's median time by the value of an option, all over the same images."""
+    header = ["study", "option", "SNR (dB)", "images", *(heading for heading, _ in METRICS.values()), "decoder (ms)"]
+    found = [study for option in studied(results.rows) for study in find_studies(results, option)]
+    lines = [line for study in found for snr_db in study.points for line in _study_lines(study, snr_db)]
+    return section("Studies", table(header, lines), "The option's default is marked *." if lines else "")
+
+
+def _study_lines(study: Study, snr_db: float) -> Iterator[list[str]]:
+    times_ms = study.decoder_ms(snr_db)
+    for value, rows in study.points[snr_db].items():
+        option = f"{study.option} = {value:g}{' *' if value == study.default else ''}"
+        scores = [spread_text(spread(rows, metric), digits) for metric, (_, digits) in METRICS.items()]
+        time_text = f"{times_ms[value]:.1f}" if value in times_ms else MISSING
+        yield [study.variant, option, f"{snr_db:g}", str(len(study.images)), *scores, time_text]

@@ -1,0 +1,206 @@
+"""Means over images of what a run sent and computed; nothing here is written or drawn."""
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from services.orchestrator.results.rows import Reference, Row, same_rate
+from services.orchestrator.results.store import Results
+
+WIRE = ("network", "deserialize", "serialize")
+"""The stages of a hop that move a message; neither computing nor waiting for the model."""
+
+Scored = Row | Reference
+Image = tuple[str, str]
+"""Data set and name."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """The scored images behind one curve.
+
+    Attributes:
+        variant: the method, or the reference's curve, as a report shows it; it has a style of its own.
+        method: served name of a method or name of a reference's curve.
+        options: decode options as JSON text; "" for the defaults.
+        rho: mean real channel uses per source value.
+        scored: every draw of every image at every SNR.
+    """
+
+    variant: str
+    method: str
+    options: str
+    rho: float
+    scored: Sequence[Scored]
+
+    @property
+    def name(self) -> str:
+        """The variant with its options."""
+        return f"{self.variant} ({self.options})" if self.options else self.variant
+
+    @property
+    def rows(self) -> list[Row]:
+        """Those that crossed the link."""
+        return [item for item in self.scored if isinstance(item, Row)]
+
+    @property
+    def images(self) -> frozenset[Image]:
+        """Every image at any SNR."""
+        return frozenset(map(image_of, self.scored))
+
+
+class Spread(NamedTuple):
+    """Mean and standard deviation (of the population) over the images that have the metric."""
+
+    mean: float
+    std: float
+
+
+def all_series(rows: Sequence[Row]) -> list[Series]:
+    """Every kind of transmission by itself, in the order of the rows.
+
+    Kinds differ in method and options, and in data set, channel and checkpoint; of these three the name tells those
+    that differ within a method, so no two names are alike.
+    """
+    named = ("dataset", "channel", "checkpoint")
+    seen: dict[tuple[str, str], set[str]] = defaultdict(set)
+    groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        for field in named:
+            seen[row.method, field].add(getattr(row, field))
+        groups[row.method, row.options, *(getattr(row, field) for field in named)].append(row)
+    found = []
+    for (method, options, *values), group in groups.items():
+        told = [
+            value or f"no {field}" for field, value in zip(named, values, strict=True) if len(seen[method, field]) > 1
+        ]
+        variant = f"{method} ({', '.join(told)})" if told else method
+        found.append(Series(variant, method, options, _mean_rho(group), group))
+    return found
+
+
+def main_series(rows: Sequence[Row]) -> list[Series]:
+    """The series of transmissions with default options, of which the main curves are made."""
+    return [series for series in all_series(rows) if not series.options]
+
+
+def shown_series(rows: Sequence[Row]) -> list[Series]:
+    """The main series, and others only of what was not sent with default options; the rest belongs to studies."""
+    every = all_series(rows)
+    main = {item.variant for item in every if not item.options}
+    return [item for item in every if not item.options or item.variant not in main]
+
+
+def reference_series(references: Sequence[Reference]) -> list[Series]:
+    """A series per reference and rate."""
+    found = []
+    for curve in dict.fromkeys(reference.curve for reference in references):
+        own = [reference for reference in references if reference.curve == curve]
+        for low, high in _rates(reference.rho for reference in own):
+            group = [reference for reference in own if low <= reference.rho <= high]
+            found.append(Series(curve, curve, "", _mean_rho(group), group))
+    return found
+
+
+def by_rate(series: Iterable[Series]) -> list[list[Series]]:
+    """Series by rate, highest first."""
+    listed = list(series)
+    ranges = _rates(item.rho for item in listed)
+    return [[item for item in listed if low <= item.rho <= high] for low, high in reversed(ranges)]
+
+
+def _rates(rhos: Iterable[float]) -> list[tuple[float, float]]:
+    """The ranges of rates that are one."""
+    ranges: list[tuple[float, float]] = []
+    for rho in sorted(set(rhos)):
+        if ranges and same_rate(ranges[-1][1], rho):
+            ranges[-1] = (ranges[-1][0], rho)
+        else:
+            ranges.append((rho, rho))
+    return ranges
+
+
+def _mean_rho(scored: Sequence[Scored]) -> float:
+    return math.fsum(item.rho for item in scored) / len(scored)
+
+
+def image_of(item: Scored) -> Image:
+    """The image that was scored."""
+    return item.dataset, item.image
+
+
+def by_snr(scored: Iterable[Scored]) -> dict[float, list[Scored]]:
+    """Scored images by SNR in dB, lowest first."""
+    groups: dict[float, list[Scored]] = defaultdict(list)
+    for item in scored:
+        groups[item.snr_db].append(item)
+    return dict(sorted(groups.items()))
+
+
+def spread(scored: Iterable[Scored], metric: str) -> Spread | None:
+    """The spread of a metric over images: each image counts once, with the mean of its draws; None if none has it."""
+    images: dict[Image, list[float]] = defaultdict(list)
+    for item in scored:
+        if (value := getattr(item, metric)) is not None:
+            images[image_of(item)].append(value)
+    if not images:
+        return None
+    values = np.array([np.mean(draws) for draws in images.values()])
+    with np.errstate(invalid="ignore"):  # an infinite PSNR has no deviation
+        return Spread(float(values.mean()), float(values.std()))
+
+
+def incomplete(series: Series) -> dict[float, int]:
+    """SNRs in dB at which images are missing that the series has at others, and how many it has there."""
+    counts = {snr_db: len({image_of(item) for item in group}) for snr_db, group in by_snr(series.scored).items()}
+    return {snr_db: count for snr_db, count in counts.items() if count < len(series.images)}
+
+
+def curve(series: Series, metric: str, images: Collection[Image] | None = None) -> dict[float, float]:
+    """Finite means of a metric by finite SNR in dB, lowest first, every one over the same images.
+
+    Args:
+        series: of which.
+        metric: a quality column.
+        images: over which; all of the series when None. An SNR that lacks one of them is left out.
+    """
+    wanted = series.images if images is None else frozenset(images)
+    points: dict[float, float] = {}
+    for snr_db, group in by_snr(series.scored).items():
+        chosen = [item for item in group if image_of(item) in wanted]
+        if wanted and {image_of(item) for item in chosen} == wanted and (found := spread(chosen, metric)):
+            points[snr_db] = found.mean
+    return {snr_db: mean for snr_db, mean in points.items() if math.isfinite(snr_db) and math.isfinite(mean)}
+
+
+def common_images(series: Iterable[Series]) -> frozenset[Image]:
+    """The images that all of these have."""
+    sets = [item.images for item in series]
+    return frozenset.intersection(*sets) if sets else frozenset()
+
+
+def difference_db(series: Series, other: Series, snr_db: float) -> float | None:
+    """Mean PSNR of one less that of the other in dB, over the images that both have at this SNR; None without any."""
+    pair = [replace(item, scored=by_snr(item.scored).get(snr_db, [])) for item in (series, other)]
+    images = common_images(pair)
+    one, another = (curve(item, "psnr_db", images).get(snr_db) for item in pair)
+    return None if one is None or another is None else one - another
+
+
+def parameters(results: Results, series: Series) -> int | None:
+    """The number of parameters of both ends; None if it is not on record for the series' checkpoint."""
+    info = results.methods.get(series.method)
+    if info is None or any(row.checkpoint != info.checkpoint for row in series.rows):
+        return None
+    return info.transmitter_parameters + info.receiver_parameters
+
+
+def hop_times_ms(rows: Iterable[Row], hop: str) -> dict[str, list[float]]:
+    """Milliseconds that a hop computed and that its messages were under way, of every row that is no warm-up."""
+    hops = [row.hops[hop] for row in rows if not row.warm_up]
+    wire = [math.fsum(getattr(times, f"{stage}_ms") for stage in WIRE) for times in hops]
+    return {"compute": [times.compute_ms for times in hops], "wire": wire}

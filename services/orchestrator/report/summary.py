@@ -1,0 +1,106 @@
+"""The summary of a run: what was sent, how good it arrived, how long it took, what went wrong."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from services.orchestrator.report import latency, quality
+from services.orchestrator.report.markdown import MISSING, count, section, table
+from services.orchestrator.report.series import Series, shown_series
+from services.orchestrator.results.rows import Event
+from services.orchestrator.results.store import Results
+
+
+def write(results: Results, figures: Sequence[str]) -> str:
+    """Return the summary as Markdown.
+
+    Args:
+        results: of one run.
+        figures: a line of Markdown for every figure.
+    """
+    sections = [
+        _heading(results),
+        _methods(results),
+        quality.quality(results),
+        quality.comparison(results),
+        quality.gain(results),
+        quality.studies(results),
+        _learned(results),
+        latency.overview(results),
+        latency.parts(results),
+        latency.message_bytes(results),
+        _settings(results.settings),
+        _events(results.events),
+        section("Figures", "\n".join(figures)),
+    ]
+    return "\n\n".join(filter(None, sections)) + "\n"
+
+
+def _heading(results: Results) -> str:
+    rows = results.rows
+    if not rows:
+        return "# Sweep without a finished transmission"
+    datasets = ", ".join(sorted({row.dataset for row in rows}))
+    images = len({(row.dataset, row.image) for row in rows})
+    series = shown_series(rows)
+    studied = len(rows) - sum(len(item.rows) for item in series)
+    of_studies = f", {studied} of them for studies" if studied else ""
+    facts = [f"# Sweep over {datasets}: {count(images, 'image')}", ""]
+    facts += [f"- {count(len(rows), 'transmission')}{of_studies}"]
+    facts += [f"- {count(len(results.references), 'computed reference')}"] if results.references else []
+    for item in series:
+        first, draws = item.rows[0], count(len({row.draw for row in item.rows}), "noise draw")
+        facts.append(f"- {item.name}: channel {first.channel}, checkpoint {first.checkpoint or 'none'}, {draws}")
+    return "\n".join(facts)
+
+
+def _methods(results: Results) -> str:
+    header = ["method", "images", "rho", "channel uses", "header bits", "parameters: transmitter", "receiver", "both"]
+    lines = [
+        [series.name, str(len(series.images)), *_cost(series), *_parameters(results, series)]
+        for series in shown_series(results.rows)
+    ]
+    note = "Channel uses are real symbols, rho = uses / (3 H W); header bits are what the receiver is told beside them."
+    return section("Methods", table(header, lines), note if lines else "")
+
+
+def _cost(series: Series) -> list[str]:
+    names = ("rho", "channel_uses", "header_bits")
+    rho, uses, bits = (np.mean([getattr(row, name) for row in series.rows]) for name in names)
+    return [f"{rho:.4f}", f"{uses:.0f}", f"{bits:.0f}"]
+
+
+def _parameters(results: Results, series: Series) -> list[str]:
+    info = results.methods.get(series.method)
+    if info is None:
+        return [MISSING] * 3
+    counts = (info.transmitter_parameters, info.receiver_parameters)
+    return [f"{number:,}".replace(",", " ") for number in (*counts, sum(counts))]
+
+
+def _learned(results: Results) -> str:
+    lines = [
+        [name, learned, ", ".join(f"{value:.4g}" for value in values)]
+        for name, info in results.methods.items()
+        for learned, values in json.loads(info.learned).items()
+    ]
+    return section("Learned values", table(["method", "name", "values"], lines, right=False))
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    lines = [[key, value] for key, value in _flat("", settings)]
+    return section("Settings and machine", table(["setting", "value"], lines, right=False))
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{prefix}.{key}" if prefix else key, inner)
+    else:
+        yield prefix, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _events(events: Sequence[Event]) -> str:
+    return section("Interruptions", "\n".join(f"- {event.time}: {' '.join(event.text.split())}" for event in events))

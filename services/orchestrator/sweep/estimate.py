@@ -1,0 +1,72 @@
+"""How long a sweep takes, from what one transmission of each kind has cost."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from services.orchestrator.results.rows import Row
+from services.orchestrator.sweep.plan import Kind
+
+_MS_PER_S = 1e3
+
+
+class Line(NamedTuple):
+    """Work that is left: what, how many pieces of it, and how many seconds all of it takes."""
+
+    what: str
+    pieces: int
+    left_s: float
+
+
+class Estimate:
+    """Counts down what is left, kind by kind."""
+
+    def __init__(self, left: Mapping[Kind, int], clock: Callable[[], float] = time.monotonic) -> None:
+        """Start with how many transmissions of each kind are left; `clock` gives seconds."""
+        self._clock = clock
+        self._left = Counter(left)
+        self._cost_s: dict[Kind, float] = {}
+        self.restart()
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """The kinds, in the order in which they were given."""
+        return list(self._left)
+
+    def restart(self) -> None:
+        """Compare with the clock from now on."""
+        self._begun_s, self._predicted_s = self._clock(), 0.0
+
+    def count(self, kind: Kind, cost_s: float) -> None:
+        """Take off one transmission; the first of a kind says what each of it costs, as it was alone."""
+        self._left[kind] -= 1
+        self._predicted_s += self._cost_s.setdefault(kind, cost_s)
+
+    def lines(self) -> tuple[Line, ...]:
+        """Say for every kind what is left of it."""
+        costs = {kind: self._cost_s.get(kind, math.nan) for kind in self._left}
+        return tuple(Line(str(kind), count, count * costs[kind]) for kind, count in self._left.items() if count)
+
+    def left_s(self) -> float:
+        """Return the seconds left, corrected by how the prediction has fared so far; NaN before there is one."""
+        predicted_s = sum(line.left_s for line in self.lines())
+        if not self._predicted_s:
+            return predicted_s
+        return predicted_s * (self._clock() - self._begun_s) / self._predicted_s
+
+
+def transmission_s(row: Row, at_once: int) -> float:
+    """Return by how many seconds one more transmission such as this, sent alone, prolongs a sweep.
+
+    Several are under way at once, so the slowest service sets the pace, or the cores on which everything else,
+    computing and scoring, takes turns.
+
+    Args:
+        row: of a transmission that had the link for itself.
+        at_once: how many are worked on at once: those under way, or the cores if these are fewer.
+    """
+    busy_ms = [hop.deserialize_ms + hop.compute_ms + hop.serialize_ms for hop in row.hops.values()]
+    alone_ms = row.total_ms - sum(hop.queue_ms for hop in row.hops.values())
+    return max(*busy_ms, alone_ms / at_once) / _MS_PER_S

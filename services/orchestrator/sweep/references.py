@@ -1,0 +1,242 @@
+"""References: what digital transmission with an ideal code and two Gaussian sources reach over the same channel.
+
+They are computed here, not transmitted: no symbol crosses the link for them.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from jscc.baselines import bounds, codecs, ideal
+from jscc.baselines.curves import CURVES, DESIGN_SNR_DB, GAUSSIAN
+from jscc.baselines.spectrum import Spectrum, measure_spectrum
+from jscc.data.datasets import Dataset, ImageRef
+from jscc.images import Pixels, encode_png, read_image
+from jscc.machine import cores
+from jscc.quality.scores import Lpips, Scores, psnr_db, score
+from services.orchestrator.results.rows import Picture, Reference, same_rate
+from services.orchestrator.results.store import Store
+from services.orchestrator.sweep.estimate import Line
+from services.orchestrator.sweep.plan import shown_image
+
+_FILES_PER_POINT = 5
+"""Files that the search for the best quality makes for a point, measured on Kodak; the others it has made already."""
+_PROBE_QUALITY = 50
+
+
+class Point(NamedTuple):
+    """One reference of one image to compute."""
+
+    curve: str
+    rho: float
+    snr_db: float
+
+
+class Unit(NamedTuple):
+    """The points of one image that share the files of a codec."""
+
+    image: ImageRef
+    source: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class ReferenceSpec:
+    """Which references.
+
+    Attributes:
+        sources: keys of CURVES.
+        rhos: rates, real channel uses per source value.
+        snr_db: SNRs in dB of the rate-adaptive curves.
+        more_snr_db: further SNRs in dB of the others, which cost next to nothing.
+        shown_snr_db: SNRs in dB whose pictures are kept, at the highest rate.
+        full: whether all metrics are measured; PSNR alone otherwise.
+    """
+
+    sources: tuple[str, ...]
+    rhos: tuple[float, ...]
+    snr_db: tuple[float, ...]
+    more_snr_db: tuple[float, ...]
+    shown_snr_db: tuple[float, ...]
+    full: bool
+
+    def points(self, source: str) -> Iterator[Point]:
+        """Yield every point of an image."""
+        all_snrs = sorted({*self.snr_db, *self.more_snr_db})
+        for curve in CURVES[source]:
+            for rho in self.rhos:
+                for snr_db in self.snr_db if curve.endswith("_adaptive") else all_snrs:
+                    yield Point(curve, rho, snr_db)
+
+
+class ReferenceRun:
+    """One run over a store that may already hold a part of the references."""
+
+    def __init__(self, dataset: Dataset, spec: ReferenceSpec, store: Store, lpips: Lpips | None) -> None:
+        """Plan what is left to compute; score with LPIPS when given."""
+        self._dataset, self._spec, self._store, self._lpips = dataset, spec, store, lpips
+        self.sources = tuple(source for source in spec.sources if _is_there(source))
+        have = {
+            (item.image, Point(item.curve, item.rho, item.snr_db))
+            for item in store.references()
+            if item.dataset == dataset.name and (item.ssim is not None or not self._is_scored_fully(item.curve))
+        }
+        wanted = [(image, source) for source in self.sources for image in dataset.images]
+        self._units: list[Unit] = []
+        for image, source in wanted:
+            points = tuple(point for point in spec.points(source) if (image.id, point) not in have)
+            if points:
+                self._units.append(Unit(image, source, points))
+        self.total = len(dataset.images) * sum(len(list(spec.points(source))) for source in self.sources)
+        self.left = sum(len(unit.points) for unit in self._units)
+
+    def _is_scored_fully(self, curve: str) -> bool:
+        return self._spec.full and not curve.startswith(GAUSSIAN)
+
+    def lines(self) -> tuple[Line, ...]:
+        """Estimate how long each codec takes, by encoding and scoring one image once."""
+        if not self._units:
+            return ()
+        pixels = read_image(self._units[0].image.path)
+        score_s = _duration_s(lambda: self._score(pixels, pixels))
+        lines = []
+        for source in self.sources:
+            counts = [sum(point.curve.endswith("_adaptive") for point in u.points) for u in self._of(source)]
+            file_s = _duration_s(lambda: _encode(pixels, source)) if sum(counts) else 0.0  # noqa: B023
+            left_s = sum(counts) * (_FILES_PER_POINT * file_s + score_s) / cores()
+            lines.append(Line(f"reference {source}", sum(len(unit.points) for unit in self._of(source)), left_s))
+        return tuple(line for line in lines if line.pieces)
+
+    def _of(self, source: str) -> list[Unit]:
+        return [unit for unit in self._units if unit.source == source]
+
+    async def run(self) -> AsyncGenerator[int]:
+        """Compute what is left, as many images at once as there are cores; commit each reference by itself.
+
+        Yields:
+            How many references are there, earlier ones included.
+        """
+        done, results, stop = self.total - self.left, asyncio.Queue[_Result | BaseException](), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def hand_over(item: _Result | BaseException) -> None:
+            loop.call_soon_threadsafe(results.put_nowait, item)
+
+        with ThreadPoolExecutor(cores(), "reference") as pool:
+            try:
+                for unit in self._units:
+                    pool.submit(self._work, unit, hand_over, stop)
+                while done < self.total:
+                    result = await results.get()
+                    if isinstance(result, BaseException):
+                        raise result
+                    self._keep(result)
+                    done += 1
+                    yield done
+            finally:
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+
+    def _keep(self, result: "_Result") -> None:
+        self._store.add_reference(result.reference)
+        if result.png is not None:
+            reference = result.reference
+            self._store.add_image(Picture(reference.image, reference.curve, reference.snr_db, "received", result.png))
+
+    def _work(self, unit: Unit, hand_over: Callable[["_Result | BaseException"], None], stop: threading.Event) -> None:
+        try:
+            original = read_image(unit.image.path)
+            compute = self._gaussian if unit.source == GAUSSIAN else self._coded
+            for result in compute(unit, original):
+                hand_over(result)
+                if stop.is_set():
+                    return
+        except BaseException as error:  # the run raises it
+            hand_over(error)
+
+    def _gaussian(self, unit: Unit, original: Pixels) -> Iterator["_Result"]:
+        spectrum: Spectrum = measure_spectrum(original)
+        for point in unit.points:
+            if point.curve == "gaussian_variance":
+                value = bounds.gaussian_psnr_db(original, point.rho, point.snr_db)
+            else:
+                value = bounds.water_filling_psnr_db(spectrum, point.rho, point.snr_db)
+            yield _Result(self._reference(unit, point, (0, True), Scores(value, None, None, None)), None)
+
+    def _coded(self, unit: Unit, original: Pixels) -> Iterator["_Result"]:
+        image, known = ideal.CodedImage(original, unit.source), dict[int | None, Scores]()
+        for point in unit.points:
+            design_db = point.snr_db if point.curve.endswith("_adaptive") else DESIGN_SNR_DB
+            sent = ideal.fixed_rate(image, point.rho, design_db, point.snr_db)
+            shown = sent.quality if sent.decoded else None
+            if shown not in known:
+                known[shown] = self._score(original, sent.pixels)
+            reference = self._reference(unit, point, (sent.size_bits, sent.decoded), known[shown])
+            yield _Result(reference, encode_png(sent.pixels) if self._is_shown(unit.image, point) else None)
+
+    def _score(self, original: Pixels, received: Pixels) -> Scores:
+        if self._spec.full:
+            return score(original, received, self._lpips)
+        return Scores(psnr_db(original, received), None, None, None)
+
+    def _reference(self, unit: Unit, point: Point, file: tuple[int, bool], scores: Scores) -> Reference:
+        return Reference(
+            dataset=self._dataset.name,
+            image=unit.image.id,
+            curve=point.curve,
+            snr_db=point.snr_db,
+            rho=point.rho,
+            bits=file[0],
+            delivered=file[1],
+            psnr_db=scores.psnr_db,
+            ssim=scores.ssim,
+            ms_ssim=scores.ms_ssim,
+            lpips=scores.lpips,
+        )
+
+    def _is_shown(self, image: ImageRef, point: Point) -> bool:
+        spec = self._spec
+        return (
+            image == shown_image(self._dataset.images)
+            and point.rho == max(spec.rhos)
+            and point.snr_db in spec.shown_snr_db
+        )
+
+
+@dataclass(frozen=True)
+class _Result:
+    """One reference, and the picture of it where one is kept."""
+
+    reference: Reference
+    png: bytes | None = field(repr=False)
+
+
+def distinct_rates(rhos: Sequence[float]) -> tuple[float, ...]:
+    """Return the rates, highest first, each once (see rows.same_rate)."""
+    kept: list[float] = []
+    for rho in sorted(rhos, reverse=True):
+        if not any(same_rate(rho, other) for other in kept):
+            kept.append(rho)
+    return tuple(kept)
+
+
+def _is_there(source: str) -> bool:
+    try:
+        return source == GAUSSIAN or bool(codecs.qualities(source))
+    except RuntimeError:  # this build of Pillow lacks the codec
+        return False
+
+
+def _encode(pixels: Pixels, source: str) -> None:
+    if source != GAUSSIAN:
+        codecs.encode(pixels, source, _PROBE_QUALITY)
+
+
+def _duration_s(work: Callable[[], object]) -> float:
+    begun_s = time.perf_counter()
+    work()
+    return time.perf_counter() - begun_s

@@ -1,0 +1,191 @@
+"""Ideal digital links: what fits is sent, the best of it; what does not arrive is the mean colour; the cliff."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jscc import signals
+from jscc.baselines import codecs, ideal
+from jscc.baselines.ideal import LOOKAHEAD, CodedImage
+from jscc.images import Pixels, read_image
+from jscc.quality.scores import psnr_db
+
+REPOSITORY = Path(__file__).parents[3]
+KODAK = Path(os.environ.get("JSCC_DATA") or REPOSITORY.parent / "shared" / "data") / "kodak"
+
+
+def photograph(height_px: int = 64, width_px: int = 96) -> Pixels:
+    """Return waves with a little noise, whose files have many different sizes."""
+    generator = np.random.default_rng(1)
+    rows, columns = np.mgrid[:height_px, :width_px]
+    waves = 120 + 70 * np.sin(rows / 7)[..., None] * np.cos(columns[..., None] / (5.0, 9.0, 14.0))
+    return np.clip(waves + generator.normal(0, 8, waves.shape), 0, 255).astype(np.uint8)
+
+
+def two_colours() -> Pixels:
+    """Return a picture of 0 and 200 in equal parts: mean colour 100, mean squared distance from it 100^2."""
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[::2] = 200
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ("uses", "snr", "bits"), [(294912, 1.0, 147456), (1000, 3.0, 1000), (7, 15.0, 14), (3, 1.0, 1), (0, 1.0, 0)]
+)
+def test_budget_is_capacity_times_channel_uses_in_whole_bits(uses: int, snr: float, bits: int) -> None:
+    # A hair above, so that the rounding of the logarithm does not decide where the product is a whole number.
+    assert ideal.budget_bits(uses, 10 * math.log10(snr) + 1e-9) == bits
+
+
+@given(uses=st.integers(1, 10**7), height_px=st.integers(1, 4096), width_px=st.integers(1, 4096))
+def test_channel_uses_invert_the_bandwidth_ratio(uses: int, height_px: int, width_px: int) -> None:
+    rho = signals.bandwidth_ratio(uses, height_px, width_px)
+    assert ideal.channel_uses(rho, height_px, width_px) == uses
+
+
+@pytest.mark.parametrize(("size_bits", "uses", "snr"), [(500, 1000, 1.0), (1000, 1000, 3.0), (2000, 1000, 15.0)])
+def test_needed_snr_where_capacity_is_a_round_number(size_bits: int, uses: int, snr: float) -> None:
+    assert ideal.needed_snr_db(size_bits, uses) == pytest.approx(10 * math.log10(snr), abs=1e-12)
+
+
+@given(size_bits=st.integers(1, 10**7), uses=st.integers(10**4, 10**7))
+def test_needed_snr_carries_the_bits_and_no_less_does(size_bits: int, uses: int) -> None:
+    needed_db = ideal.needed_snr_db(size_bits, uses)
+    assert ideal.budget_bits(uses, needed_db + 1e-6) >= size_bits
+    assert ideal.budget_bits(uses, needed_db - 1e-6) < size_bits
+
+
+@st.composite
+def sizes(draw: st.DrawFn) -> list[int]:
+    """Draw sizes that rise, but for blocks of LOOKAHEAD neighbours in any order."""
+    rising = sorted(draw(st.lists(st.integers(1, 1000), min_size=1, max_size=40)))
+    blocks = [rising[i : i + LOOKAHEAD] for i in range(0, len(rising), LOOKAHEAD)]
+    return [size for block in blocks for size in draw(st.permutations(block))]
+
+
+@given(sizes=sizes(), first=st.integers(0, 1), limit=st.integers(0, 1001))
+def test_the_search_finds_what_trying_everything_finds(sizes: list[int], first: int, limit: int) -> None:
+    fitting = [quality for quality, size in enumerate(sizes, start=first) if size <= limit]
+    found = ideal.best_quality(lambda quality: sizes[quality - first], range(first, first + len(sizes)), limit)
+    assert found == (fitting[-1] if fitting else None)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 40, 50, 77, 100, 101, 1000])
+def test_the_search_tries_ten_files_of_a_hundred(limit: int) -> None:
+    tried = set()
+
+    def size_bits(quality: int) -> int:
+        tried.add(quality)
+        return quality + 1
+
+    assert ideal.best_quality(size_bits, range(101), limit) == (min(limit - 1, 100) if limit else None)
+    assert len(tried) <= 7 + LOOKAHEAD  # 2^7 > 101
+
+
+@pytest.mark.parametrize("codec", codecs.CODECS)
+@pytest.mark.parametrize(("rho", "snr_db"), [(1.0, 5.0), (0.5, 15.0)])
+def test_what_is_sent_fits_and_nothing_better_does(codec: str, rho: float, snr_db: float) -> None:
+    image = CodedImage(photograph(), codec)
+    sent = ideal.rate_adaptive(image, rho, snr_db)
+    budget = math.floor(rho * 3 * 64 * 96 * 0.5 * math.log2(1 + 10 ** (snr_db / 10)))
+    assert sent.decoded
+    assert sent.budget_bits == budget
+    assert sent.quality is not None
+    assert sent.size_bits == 8 * len(codecs.encode(image.pixels, codec, sent.quality)) <= budget
+    better = [q for q in codecs.qualities(codec) if q > sent.quality]
+    assert better, "the budget is so large that the test shows nothing"
+    assert all(8 * len(codecs.encode(image.pixels, codec, q)) > budget for q in better)
+    np.testing.assert_array_equal(sent.pixels, codecs.decode(image.file(sent.quality)))
+
+
+def test_quality_rises_with_the_snr_up_to_the_best_there_is() -> None:
+    image = CodedImage(photograph(), "jpeg")
+    qualities = [ideal.rate_adaptive(image, 0.5, snr_db).quality or 0 for snr_db in range(0, 81, 5)]
+    assert qualities == sorted(qualities)
+    assert qualities[0] < 50 < qualities[-1] == codecs.qualities("jpeg")[-1]
+
+
+@pytest.mark.parametrize("codec", codecs.CODECS)
+def test_where_nothing_fits_the_mean_colour_is_shown(codec: str) -> None:
+    failed = ideal.rate_adaptive(CodedImage(two_colours(), codec), 0.01, -20.0)
+    assert (failed.decoded, failed.quality, failed.size_bits) == (False, None, 0)
+    assert (failed.pixels == 100).all()
+    assert psnr_db(two_colours(), failed.pixels) == pytest.approx(20 * math.log10(255 / 100), abs=1e-12)
+
+
+def test_mean_colour_is_that_of_each_channel_to_the_nearest() -> None:
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    pixels[0, 0] = (1, 3, 255)  # means 0.25, 0.75, 63.75
+    colour = ideal.mean_colour(pixels)
+    assert colour.shape == (2, 2, 3)
+    assert (colour == (0, 1, 64)).all()
+
+
+@pytest.mark.parametrize("codec", codecs.CODECS)
+def test_a_fixed_rate_falls_off_the_cliff_where_its_file_needs_more(codec: str) -> None:
+    image, design_db = CodedImage(photograph(), codec), 10.0
+    sent = ideal.fixed_rate(image, 1.0, design_db, design_db)
+    cliff_db = 10 * math.log10(2 ** (2 * sent.size_bits / (3 * 64 * 96)) - 1)
+    below, above = (ideal.fixed_rate(image, 1.0, design_db, cliff_db + step) for step in (-1e-6, 1e-6))
+    assert design_db - 1 < cliff_db <= design_db
+    assert (below.decoded, above.decoded) == (False, True)
+    assert below.quality == above.quality == sent.quality
+    assert below.size_bits == sent.size_bits > below.budget_bits
+    np.testing.assert_array_equal(below.pixels, ideal.mean_colour(image.pixels))
+    np.testing.assert_array_equal(above.pixels, sent.pixels)
+
+
+def test_a_fixed_rate_gains_nothing_from_a_better_channel() -> None:
+    image = CodedImage(photograph(), "jpeg")
+    design, good = (ideal.fixed_rate(image, 1.0, 5.0, snr_db) for snr_db in (5.0, 40.0))
+    assert good.budget_bits > 2 * design.budget_bits
+    assert (good.quality, good.size_bits) == (design.quality, design.size_bits)
+    np.testing.assert_array_equal(good.pixels, design.pixels)
+
+
+def test_a_design_that_nothing_fits_fails_on_every_channel() -> None:
+    sent = ideal.fixed_rate(CodedImage(two_colours(), "webp"), 0.01, -20.0, 60.0)
+    assert (sent.decoded, sent.quality) == (False, None)
+
+
+def test_a_file_is_made_once() -> None:
+    image = CodedImage(photograph(), "jpeg")
+    assert image.file(30) is image.file(30)
+    assert image.size_bits(30) == 8 * len(image.file(30))
+
+
+@pytest.mark.parametrize(
+    ("rho", "snr_db", "field"), [(0, 0, "rho"), (-1, 0, "rho"), (math.inf, 0, "rho"), (1, math.nan, "snr_db")]
+)
+def test_numbers_out_of_range_are_named(rho: float, snr_db: float, field: str) -> None:
+    with pytest.raises(ValueError, match=f"{field}: must be"):
+        ideal.rate_adaptive(CodedImage(two_colours(), "jpeg"), rho, snr_db)
+
+
+def test_an_unknown_codec_is_named() -> None:
+    with pytest.raises(ValueError, match="codec: unknown codec 'bpg'"):
+        ideal.rate_adaptive(CodedImage(two_colours(), "bpg"), 0.25, 0.0)
+
+
+@pytest.mark.parametrize(("size_bits", "uses"), [(0, 10), (10, 0)])
+def test_needed_snr_refuses_nothing(size_bits: int, uses: int) -> None:
+    with pytest.raises(ValueError, match="size_bits and uses"):
+        ideal.needed_snr_db(size_bits, uses)
+
+
+@pytest.mark.skipif(not KODAK.is_dir(), reason="no Kodak images in $JSCC_DATA")
+def test_jpeg_on_kodak_agrees_with_an_independent_measurement() -> None:
+    # Measured by another program: mean over the 24 images, rho = 0.25, JPEG optimised with its headers.
+    expected_db = {-5: 24.05, 0: 28.56, 5: 31.75, 10: 34.31, 15: 36.50, 20: 38.21}
+    images = [CodedImage(read_image(path), "jpeg") for path in sorted(KODAK.glob("kodim*.png"))]
+    assert len(images) == 24
+    for snr_db, expected in expected_db.items():
+        sent = [ideal.rate_adaptive(image, 0.25, snr_db) for image in images]
+        got = np.mean([psnr_db(image.pixels, one.pixels) for image, one in zip(images, sent, strict=True)])
+        assert got == pytest.approx(expected, abs=0.15), f"at {snr_db} dB"
+        assert sum(not one.decoded for one in sent) == (snr_db == -5)

@@ -1,0 +1,238 @@
+"""Digital transmission: the link from bytes to bytes, and what the receiver shows above and below the cliff."""
+
+import dataclasses
+import importlib.util
+import math
+import subprocess
+import sys
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from torch import Tensor
+
+from jscc import checkpoints, models
+from jscc.baselines import codecs, ideal, mcs, phy
+from jscc.channels import Awgn
+from jscc.images import Pixels
+from jscc.models.digital import ADAPTIVE, CODE_BITS, NOTHING, SCALE_LOG2, Config, Options, Receiver, Transmitter
+from jscc.serving import tensors
+from jscc.serving.host import Host
+from jscc.signals import ChannelState, Side, dequantise_log2
+from jscc.wire import convert
+from jscc.wire.v1 import symbols_pb2
+
+SIXTEEN_QAM = 11
+"""Index of a 16QAM scheme."""
+
+
+@cache
+def photo() -> Tensor:
+    """Return a natural image [1, 3, 128, 192] of 8 bits."""
+    return torch.from_numpy(data.astronaut()[:128, 100:292].astype(np.float32) / 255).permute(2, 0, 1)[None]
+
+
+def pixels_of(x: Tensor) -> Pixels:
+    pixels: Pixels = (x[0] * 255).round().byte().permute(1, 2, 0).numpy()
+    return pixels
+
+
+def encode(x: Tensor, snr_db: float, scheme: int = ADAPTIVE, config: Config | None = None) -> tuple[Tensor, Side]:
+    s, side = Transmitter(config or Config())(x, torch.full((len(x),), snr_db), Options(scheme))
+    return s, side
+
+
+def decode(y: Tensor, side: Side, noise_power: float, config: Config | None = None) -> Tensor:
+    state = ChannelState(torch.full((len(y),), noise_power))
+    x_hat: Tensor = Receiver(config or Config())(y, side, state, Options())
+    return x_hat
+
+
+def cross(x: Tensor, snr_db: float, scheme: int = ADAPTIVE, seed: int = 0) -> Tensor:
+    s, side = encode(x, snr_db, scheme)
+    channel = Awgn(torch.full((len(x),), snr_db))
+    y, state = channel.apply(s, channel.draw(s.shape, torch.Generator().manual_seed(seed)))
+    return decode(y, side, float(state.noise_power[0]))
+
+
+def mean_colour(x: Tensor) -> Tensor:
+    return torch.from_numpy(ideal.mean_colour(pixels_of(x))).permute(2, 0, 1)[None] / 255
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "webp", "avif"])
+def test_without_noise_the_receiver_shows_what_the_codec_does(codec: str) -> None:
+    """The best file that fits the frame, and no better one."""
+    config = Config(codec=codec)
+    s, side = encode(photo(), 12.0, config=config)
+    index = int(side.codes[0, 0])
+    limit = phy.plan(mcs.TABLE[index], s.shape[1]).capacity_bytes
+    fitting = [
+        file for q in codecs.qualities(codec) if len(file := codecs.encode(pixels_of(photo()), codec, q)) <= limit
+    ]
+    shown = pixels_of(decode(s, side, 0.0, config))
+    np.testing.assert_array_equal(shown, codecs.decode(fitting[-1]))
+
+
+def test_a_fixed_scheme_has_a_cliff() -> None:
+    """The same picture from the threshold on, the mean colour 1.5 dB below."""
+    threshold_db = mcs.TABLE[SIXTEEN_QAM].threshold_db
+    best, just = (cross(photo(), snr_db, SIXTEEN_QAM) for snr_db in (threshold_db + 10, threshold_db + 0.5))
+    assert torch.equal(best, just)
+    s, side = encode(photo(), 0.0, SIXTEEN_QAM)
+    assert torch.equal(best, decode(s, side, 0.0))
+    assert float((best - photo()).square().mean()) < 0.1 * float((mean_colour(photo()) - photo()).square().mean())
+    torch.testing.assert_close(cross(photo(), threshold_db - 1.5, SIXTEEN_QAM), mean_colour(photo()))
+
+
+def test_quality_rises_with_the_snr_that_the_transmitter_is_told() -> None:
+    x = torch.from_numpy(data.astronaut()[:256, :384].astype(np.float32) / 255).permute(2, 0, 1)[None]
+    errors = [float((cross(x, snr_db) - x).square().mean()) for snr_db in (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0)]
+    assert all(later < earlier for earlier, later in pairwise(errors))
+    assert errors[0] <= float((mean_colour(x) - x).square().mean()) + 1e-9
+
+
+def test_images_of_a_batch_have_their_own_schemes_and_files() -> None:
+    x, snr_db = torch.cat([photo(), photo().flip(3), photo()]), torch.tensor([20.0, 10.0, -30.0])
+    s, side = Transmitter(Config())(x, snr_db, Options())
+    assert side.codes[:, 0].tolist() == [mcs.choose(20.0), mcs.choose(10.0), NOTHING]
+    torch.testing.assert_close(s.square().mean(dim=1), torch.ones(3), atol=1e-5, rtol=0)
+    x_hat = decode(s, side, 0.0)
+    for row in range(3):
+        alone, told = encode(x[row : row + 1], float(snr_db[row]))
+        assert torch.equal(s[row : row + 1], alone)
+        assert torch.equal(x_hat[row : row + 1], decode(alone, told, 0.0))
+    torch.testing.assert_close(x_hat[2:], mean_colour(photo()))
+
+
+def test_the_told_scale_undoes_the_normalisation() -> None:
+    s, side = encode(photo(), 25.0)
+    frame = phy.plan(mcs.TABLE[int(side.codes[0, 0])], s.shape[1])
+    scale = float(dequantise_log2(side.codes[0, 1], *SCALE_LOG2, CODE_BITS))
+    amplitudes = torch.arange(-15, 16, 2) / math.sqrt(85)  # 16 of them, of power 1
+    assert frame.mcs.bits_per_symbol == 4
+    off = (scale * s[0, :, None] - amplitudes).abs().min(dim=1).values
+    assert float(off.max()) < 0.0015 * 15 / math.sqrt(85)  # half a step of the scale, 0.14 %, at the largest amplitude
+
+
+@pytest.mark.parametrize(
+    ("height_px", "width_px", "rho", "symbols"),
+    [(1, 1, 0.25, 2), (17, 33, 0.25, 420), (512, 768, 0.25, 294912), (512, 768, 0.125, 147456)],
+)
+def test_cost_of_an_image(height_px: int, width_px: int, rho: float, symbols: int) -> None:
+    layout = Config(rho).layout(height_px, width_px)
+    assert dataclasses.astuple(layout) == (symbols, 5, 8)
+
+
+@pytest.mark.parametrize("snr_db", [-30.0, 60.0])
+def test_an_image_too_small_for_a_file_is_its_mean_colour(snr_db: float) -> None:
+    x = torch.tensor([10.0, 20.0, 254.0]).div(255)[None, :, None, None].expand(2, 3, 1, 2)
+    s, side = encode(x, snr_db)
+    assert side.codes[:, 0].tolist() == [NOTHING, NOTHING]
+    torch.testing.assert_close(s.square().mean(dim=1), torch.ones(2))
+    torch.testing.assert_close(decode(s, side, 0.0), x)
+
+
+def test_what_crosses_the_wire_is_enough() -> None:
+    s, side = encode(photo(), 8.0)
+    told = tensors.side_from_wire(
+        symbols_pb2.SideInformation.FromString(tensors.side_to_wire(side).SerializeToString()), "cpu"
+    )
+    assert side.header_bits == 12 + 12 + 5 * 8
+    assert torch.equal(decode(s, told, 0.0), decode(s, side, 0.0))
+    options = convert.options_from_wire(Options, convert.options_in_force(Options(SIXTEEN_QAM)))
+    assert options == Options(SIXTEEN_QAM)
+
+
+def test_nothing_depends_on_global_randomness_or_the_callers_modes() -> None:
+    results, x = [], photo()[..., :100]  # a size of its own, so that the code is first built under inference mode
+    for seed in range(3):
+        torch.manual_seed(seed)
+        with torch.inference_mode(seed == 0), torch.autocast("cpu", torch.bfloat16, enabled=seed == 1):
+            s, side = encode(x, 8.0)
+            results.append((s, side.codes, decode(s, side, 0.1)))
+    for result in results[1:]:
+        assert all(torch.equal(*pair) for pair in zip(results[0], result, strict=True))
+    assert torch.is_grad_enabled()
+
+
+def test_wrong_schemes_and_truncated_symbols_are_refused() -> None:
+    s, side = encode(photo(), 8.0)
+    with pytest.raises(ValueError, match=r"^symbols: 18430 symbols, expected 18432 "):
+        decode(s[:, :-2], side, 0.0)
+    codes = side.codes.clone()
+    codes[0, 0] = len(mcs.TABLE)
+    with pytest.raises(ValueError, match=r"^side\.codes: no modulation-and-coding scheme 32"):
+        decode(s, dataclasses.replace(side, codes=codes), 0.0)
+
+
+def test_another_scheme_than_was_sent_gives_the_mean_colour() -> None:
+    s, side = encode(photo(), 8.0, SIXTEEN_QAM)
+    codes = side.codes.clone()
+    codes[0, 0] = SIXTEEN_QAM - 1
+    torch.testing.assert_close(decode(s, dataclasses.replace(side, codes=codes), 0.0), mean_colour(photo()))
+
+
+@pytest.mark.parametrize("scheme", [-2, len(mcs.TABLE)])
+def test_a_scheme_out_of_range_is_named(scheme: int) -> None:
+    with pytest.raises(ValueError, match=rf"^mcs must be in -1\.\.31, got {scheme}"):
+        Options(scheme)
+
+
+@pytest.mark.parametrize(
+    ("rho", "codec", "field"),
+    [(0.0, "webp", "rho"), (1.01, "webp", "rho"), (math.nan, "webp", "rho"), (0.1, "bpg", "codec")],
+)
+def test_a_config_out_of_range_names_the_field(rho: float, codec: str, field: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{field} must be "):
+        Config(rho, codec)
+
+
+WITHOUT_SIONNA = """
+import importlib.util, sys
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "sionna" else found(name, *rest)
+from jscc import models
+assert "digital" in models.names()
+method = models.load("digital")
+method.config_type().layout(512, 768)
+assert not {"sionna", "PIL"} & set(sys.modules)
+for half in (method.transmitter_type, method.receiver_type):
+    try:
+        half(method.config_type())
+    except ModuleNotFoundError as error:
+        print(error)
+"""
+
+
+def test_without_the_extra_the_method_can_be_named_but_not_built() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", WITHOUT_SIONNA], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout.split("\n")[:2] == ["digital transmission needs Sionna: pip install 'jscc-link[digital]'"] * 2
+
+
+def test_a_host_without_the_extra_serves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("digital", "softcast"):
+        method = models.load(name)
+        config = method.config_type()
+        card = checkpoints.Card(name, name, "", "", dataclasses.asdict(config))
+        checkpoints.save(tmp_path, card, method.transmitter_type(config), method.receiver_type(config))
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "sionna" else found(name, *rest)
+    )
+    reason = "digital transmission needs Sionna: pip install 'jscc-link[digital]'"
+    for half in ("transmitter", "receiver"):
+        host = Host(tmp_path, half, "", "cpu", "float32")  # type: ignore[arg-type]
+        assert host.names == ("softcast",)
+        assert f"checkpoint digital is not served: {reason}" in caplog.messages
+        caplog.clear()
+        with pytest.raises(models.UnknownMethodError) as refused:
+            host.find("digital")
+        assert str(refused.value) == f"method: 'digital' is not served here (served: softcast): {reason}"

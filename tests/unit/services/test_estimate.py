@@ -1,0 +1,49 @@
+"""How long a sweep takes, by hand."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from test_store import ROW
+
+from services.orchestrator.results.rows import HopTiming
+from services.orchestrator.sweep.estimate import Estimate, Line, transmission_s
+from services.orchestrator.sweep.plan import Kind
+
+FAST, SLOW = Kind("deepjscc", ""), Kind("diffusion", '{"steps": 16}')
+
+
+def test_what_is_left_is_counted_down_kind_by_kind() -> None:
+    left = Estimate({FAST: 3, SLOW: 2}, clock=lambda: 0.0)
+    assert left.kinds == [FAST, SLOW]
+    assert math.isnan(left.left_s())
+    left.count(FAST, 0.5)
+    left.count(SLOW, 30.0)
+    assert left.lines() == (Line("deepjscc", 2, 1.0), Line("diffusion steps=16", 1, 30.0))
+    left.restart()
+    assert left.left_s() == 31.0
+    left.count(FAST, 7.0)  # with others under way: what it costs alone is known already
+    assert left.lines() == (Line("deepjscc", 1, 0.5), Line("diffusion steps=16", 1, 30.0))
+
+
+def test_the_clock_corrects_the_prediction() -> None:
+    now_s = 0.0
+    left = Estimate({FAST: 5}, clock=lambda: now_s)
+    left.count(FAST, 2.0)
+    left.restart()
+    now_s = 3.0
+    left.count(FAST, 2.0)  # took 3 s, not 2
+    assert left.left_s() == pytest.approx(3 * 3.0)
+
+
+def test_a_transmission_costs_what_the_slowest_service_or_the_cores_take() -> None:
+    """Hops of 100, 0 and 300 ms without queue or network; 800 ms in all, of which 200 ms in queues."""
+    hops = {
+        "encoder": HopTiming(5.0, 150.0, 10.0, 90.0, 0.0, 0, 0),
+        "channel": HopTiming(5.0, 50.0, 0.0, 0.0, 0.0, 0, 0),
+        "decoder": HopTiming(5.0, 0.0, 10.0, 280.0, 10.0, 0, 0),
+    }
+    row = replace(ROW, total_ms=800.0, hops=hops)
+    assert transmission_s(row, 1) == pytest.approx(0.6)  # one after the other
+    assert transmission_s(row, 2) == pytest.approx(0.3)
+    assert transmission_s(row, 64) == pytest.approx(0.3)  # the decoder

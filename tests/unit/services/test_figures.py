@@ -1,0 +1,388 @@
+"""Figures show what a database holds: those of a whole paper from one made here, and a word on what is missing."""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+from test_report import HOP, ROW
+
+from jscc.baselines import curves as computed
+from services.orchestrator.report.figures import (
+    FIGURES,
+    SUFFIXES,
+    canvas,
+    cliff,
+    latency,
+    tradeoff,
+    visual,
+    write_figures,
+)
+from services.orchestrator.report.figures.canvas import NoDataError
+from services.orchestrator.report.series import curve, main_series
+from services.orchestrator.report.studies import studies
+from services.orchestrator.report.style import FIXED_CODE, Family, in_order, style_of
+from services.orchestrator.report.write import write_report
+from services.orchestrator.results.rows import MethodInfo, Picture, Reference, Row
+from services.orchestrator.results.store import Results, Store
+
+IMAGES = ("kodak/kodim01", "kodak/kodim13", "kodak/kodim20")
+SNRS_DB = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0)
+FINE_DB = tuple(np.arange(-5, 20.5, 0.5).tolist())
+PSNR_DB = {
+    "deepjscc": (23.7, 26.4, 29.7, 32.7, 34.7, 35.7),
+    "diffusion": (23.1, 25.7, 28.9, 31.8, 33.6, 34.4),
+    "digital": (20.1, 25.0, 28.6, 31.7, 34.2, 36.3),
+    "kltjscc": (21.1, 23.8, 26.9, 30.4, 33.4, 35.2),
+    "model_based": (22.3, 25.2, 28.4, 31.5, 33.8, 35.0),
+    "model_based_12": (20.6, 22.6, 24.6, 26.3, 27.5, 28.0),
+    "softcast": (23.3, 25.7, 28.8, 32.4, 35.6, 37.7),
+}
+DECODER_MS = dict(deepjscc=310.0, diffusion=5400.0, digital=45.0, kltjscc=12.0, model_based=420.0, model_based_12=260.0)
+COUNTS = dict(deepjscc=17_300_000, diffusion=21_900_000, digital=0, kltjscc=150_000, model_based=2_600_000, softcast=0)
+CURVES = dict(jpeg_adaptive=(26.0, 0.62), webp_adaptive=(28.0, 0.64), avif_adaptive=(28.8, 0.66))
+BOUNDS = dict(gaussian_variance=(15.4, 0.2), gaussian_spectrum=(29.2, 0.6))
+STEPS, ITERATIONS = (0, 1, 2, 4, 8, 16, 50), range(1, 7)
+
+
+def rho_of(method: str) -> float:
+    return 0.0625 if method == "model_based_12" else 0.25
+
+
+def scores(psnr_db: float, perceptual: float = 0.0) -> dict[str, float]:
+    """Metrics that go with a PSNR."""
+    at = min(max((psnr_db - 12) / 28, 0.02), 0.98)
+    others = {"ssim": at**0.7, "ms_ssim": at**0.25, "lpips": max(0.9 * (1 - at) ** 1.6 - perceptual, 0.01)}
+    return {"psnr_db": psnr_db, **{name: float(value) for name, value in others.items()}}
+
+
+def sent(method: str, image: str, snr_db: float, psnr_db: float, options: str = "", decoder_ms: float = 0.0) -> Row:
+    at, ms = IMAGES.index(image), decoder_ms or DECODER_MS.get(method, 30.0)
+    encoder_ms = DECODER_MS.get(method, 30.0) / 3
+    hops = {
+        "encoder": replace(HOP, compute_ms=encoder_ms * (1 + 0.3 * at), network_ms=6.0 + at),
+        "channel": replace(HOP, compute_ms=4.0 + at, network_ms=5.0 + at),
+        "decoder": replace(HOP, compute_ms=ms * (1 + 0.2 * at), network_ms=7.0 + 4 * at),
+    }
+    perceptual = 0.07 if method == "diffusion" else 0.0
+    return replace(
+        ROW,
+        **scores(psnr_db + at - 1, perceptual),
+        image=image,
+        method=method,
+        snr_db=snr_db,
+        rho=rho_of(method),
+        options=options,
+        checkpoint=f"{method}-checkpoint",
+        hops=hops,
+    )
+
+
+def main_rows() -> Iterator[Row]:
+    for method, means in PSNR_DB.items():
+        for snr_db, psnr_db in zip(SNRS_DB, means, strict=True):
+            yield from (sent(method, image, snr_db, psnr_db) for image in IMAGES)
+
+
+def study_rows() -> Iterator[Row]:
+    """Over two of the three images, without the defaults K = 6 and steps = 8, which the main rows have."""
+    for image in IMAGES[:2]:
+        for at, snr_db in enumerate(SNRS_DB):
+            for iterations in ITERATIONS[:-1]:
+                psnr_db = PSNR_DB["model_based"][at] - (1.5 + 0.6 * at) * (6 - iterations) ** 1.3 / 4
+                yield sent("model_based", image, snr_db, psnr_db, json.dumps({"K": iterations}), 70.0 * iterations)
+        for at, snr_db in enumerate(SNRS_DB[:4]):
+            for steps in sorted(set(STEPS) - {8}):
+                psnr_db = PSNR_DB["diffusion"][at] - 0.4 * np.log2((steps + 0.5) / 8)
+                row = sent("diffusion", image, snr_db, psnr_db, json.dumps({"steps": steps}), 680.0 * steps + 300)
+                yield replace(row, lpips=row.lpips - 0.02 * np.log2((steps + 0.5) / 8))
+        for mcs, (threshold_db, psnr_db) in {5: (3.9, 27.6), 11: (9.4, 31.7), 17: (15.2, 34.4)}.items():
+            for snr_db in SNRS_DB:
+                yield sent("digital", image, snr_db, psnr_db if snr_db > threshold_db else 14.7, f'{{"mcs": {mcs}}}')
+
+
+def references() -> Iterator[Reference]:
+    for image in IMAGES:
+        shift_db = IMAGES.index(image) - 1
+        for snr_db in FINE_DB:
+            for name, (at_zero_db, slope) in (CURVES | BOUNDS).items():
+                for rho in (0.25, 0.0625):
+                    psnr_db = at_zero_db + slope * snr_db * (1 if rho == 0.25 else 0.6) - (0 if rho == 0.25 else 4)
+                    given = scores(psnr_db + shift_db)
+                    given |= dict.fromkeys(("ssim", "ms_ssim", "lpips"), None) if name in BOUNDS else {}
+                    yield Reference("kodak", image, name, snr_db, rho, 10_000, True, **given)
+            for codec in ("jpeg", "webp"):
+                arrives, (at_zero_db, slope) = snr_db >= 9.5 + (codec == "webp") / 2, CURVES[f"{codec}_adaptive"]
+                psnr_db = at_zero_db + slope * 10 if arrives else 14.67
+                given = scores(psnr_db + shift_db)
+                yield Reference("kodak", image, f"{codec}_fixed", snr_db, 0.25, 10_000, arrives, **given)
+
+
+def methods() -> Iterator[MethodInfo]:
+    for name in PSNR_DB:
+        options = {"model_based": {"K": 0}, "diffusion": {"steps": 8}, "digital": {"mcs": -1}}.get(name, {})
+        learned = {"step_size": [1.02, 0.81, 0.66, 0.52, 0.47, 0.4]} if name == "model_based" else {}
+        own = f"{name}-checkpoint"
+        transmitter = "deepjscc-checkpoint" if name == "diffusion" else own
+        count = COUNTS.get(name, 2_400_000)
+        texts = json.dumps(options), json.dumps(learned)
+        yield MethodInfo(name, name, own, transmitter, count // 3, count - count // 3, rho_of(name), *texts)
+
+
+def photo(noise: float) -> bytes:
+    """A picture with smooth and busy parts, and noise."""
+    rows, columns = np.mgrid[0:128, 0:192]
+    grey = 128 + 60 * np.sin(rows / 23) * np.cos(columns / 31) + 50 * np.sin(columns**2 / 400) * (rows > 70)
+    colours = np.stack([grey, grey * 0.8 + 20, 220 - grey * 0.6], axis=-1)
+    noisy = colours + noise * np.random.default_rng(1).normal(size=colours.shape)
+    file = io.BytesIO()
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file, "png")
+    return file.getvalue()
+
+
+def pictures() -> Iterator[Picture]:
+    yield Picture(IMAGES[2], "", 0.0, "original", photo(0))
+    for name in (*PSNR_DB, "jpeg_adaptive", "jpeg_fixed", "webp_adaptive"):
+        for snr_db in (-5.0, 5.0, 20.0):
+            yield Picture(IMAGES[2], name, snr_db, "received", photo(255 * 10 ** (-(25 + snr_db / 2) / 20)))
+
+
+def paper() -> Results:
+    return Results(
+        [*main_rows(), *study_rows()],
+        list(references()),
+        {info.name: info for info in methods()},
+        list(pictures()),
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run with everything that a paper needs, and its report."""
+    folder, made = tmp_path_factory.mktemp("paper"), paper()
+    with Store(folder / "results.sqlite") as store:
+        for row in made.rows:
+            store.add(row)
+        for reference in made.references:
+            store.add_reference(reference)
+        for info in made.methods.values():
+            store.set_method(info)
+        for picture in made.pictures:
+            store.add_image(picture)
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made() -> Results:
+    return paper()
+
+
+def texts(figure: Figure) -> list[str]:
+    return [found.get_text() for found in figure.findobj(Text) if found.get_visible() and found.get_text()]
+
+
+def labels(figure: Figure) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def test_every_figure_of_the_paper_is_drawn_as_png_and_pdf(run: Path) -> None:
+    found = sorted(path.name for path in (run / "figures").iterdir())
+    assert found == sorted(f"{name}{suffix}" for name in FIGURES for suffix in SUFFIXES)
+    summary = (run / "summary.md").read_text()
+    for name in FIGURES:
+        assert f"[PNG](figures/{name}.png), [PDF](figures/{name}.pdf)" in summary
+        assert (run / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        with Image.open(run / "figures" / f"{name}.png") as image:
+            dpi = visual.DPI if name == "visual_comparison" else canvas.DPI
+            assert image.width == pytest.approx(canvas.WIDTH_IN * dpi, abs=1)
+            assert (np.asarray(image.convert("L")) < 128).mean() > 0.002, f"{name} is blank"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_text_is_legible_and_inside_the_figure(name: str, made: Results) -> None:
+    with canvas.print_style():
+        figure = FIGURES[name].draw(made)
+        figure.draw_without_rendering()
+        shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+        page = figure.bbox
+        for text in shown:
+            box = text.get_window_extent()
+            assert text.get_fontsize() >= canvas.FONT_PT, text.get_text()
+            is_tick = any(text in axis.get_ticklabels() for axes in figure.axes for axis in (axes.xaxis, axes.yaxis))
+            inside = page.x0 - 1 <= box.x0 and box.x1 <= page.x1 + 1 and page.y0 - 1 <= box.y0 and box.y1 <= page.y1 + 1
+            assert inside or is_tick, f"{text.get_text()!r} is cut off"
+
+
+@pytest.mark.parametrize("name", ["psnr_vs_snr_all_methods", "cliff_effect_annotated", "latency_comparison"])
+def test_legends_hide_nothing(name: str, made: Results) -> None:
+    with canvas.print_style():
+        figure = FIGURES[name].draw(made)
+        figure.draw_without_rendering()
+        for legend in figure.legends:
+            for axes in figure.axes:
+                assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+
+
+def test_an_empty_run_has_no_figure_and_says_what_each_lacks(tmp_path: Path) -> None:
+    lines = list(write_figures(Results(), tmp_path / "figures"))
+    assert [f"`{name}`" in line and "left out, no " in line for name, line in zip(FIGURES, lines, strict=True)]
+    assert len(lines) == len(FIGURES)
+    assert list((tmp_path / "figures").iterdir()) == []
+
+
+def test_a_quick_sweep_lacks_what_only_studies_have(tmp_path: Path, made: Results) -> None:
+    quick = Results([row for row in made.rows if row.method == "deepjscc"])
+    lines = list(write_figures(quick, tmp_path / "figures"))
+    lacking = [name for name, line in zip(FIGURES, lines, strict=True) if "left out" in line]
+    studied = {"cliff_effect_annotated", "param_efficiency", "model_based_convergence", "diffusion_tradeoff"}
+    assert set(lacking) == studied | {"visual_comparison"}
+    assert "option K" in lines[list(FIGURES).index("model_based_convergence")]
+
+
+def test_the_same_database_makes_the_same_bytes(tmp_path: Path, made: Results) -> None:
+    with canvas.print_style():
+        for at in range(2):
+            canvas.save(FIGURES["param_efficiency"].draw(made), tmp_path / f"{at}.pdf")
+    assert (tmp_path / "0.pdf").read_bytes() == (tmp_path / "1.pdf").read_bytes()
+
+
+def test_main_curves_are_of_default_options_and_over_all_images(made: Results) -> None:
+    more = replace(made.rows[0], image="kodak/kodim24", snr_db=7.0, method="deepjscc", checkpoint="deepjscc-checkpoint")
+    rows = [*made.rows, more, replace(more, image=IMAGES[0])]
+    (series,) = (item for item in main_series(rows) if item.method == "deepjscc")
+    assert series.images == {("kodak", name) for name in (*IMAGES, "kodak/kodim24")}
+    assert curve(series, "psnr_db") == {}, "no SNR has all four images"
+    means = curve(series, "psnr_db", {("kodak", name) for name in IMAGES})
+    assert means == pytest.approx(dict(zip(SNRS_DB, PSNR_DB["deepjscc"], strict=True)))
+
+
+def test_a_studys_default_is_over_the_images_of_its_other_points(made: Results) -> None:
+    (study,) = studies(made, "K")
+    assert study.default == 6, "0 stands for all, and six step sizes were learned"
+    assert study.images == {("kodak", name) for name in IMAGES[:2]}
+    # The second and third image of three are at 0 and +1 dB of the mean, the first at -1: -0.5 over the first two.
+    assert study.means(10.0, "psnr_db")[6] == pytest.approx(PSNR_DB["model_based"][3] - 0.5)
+    assert list(study.means(10.0, "psnr_db")) == list(ITERATIONS)
+
+
+def test_a_study_leaves_out_a_default_over_other_images(made: Results) -> None:
+    rows = [row for row in made.rows if row.method == "model_based"]
+    apart = [row for row in rows if (row.image == IMAGES[0]) == bool(row.options)]
+    (study,) = studies(replace(made, rows=apart), "K")
+    assert list(study.points[10.0]) == list(ITERATIONS[:-1])
+    one = [row for row in apart if row.options in ("", '{"K": 1}')]
+    assert studies(replace(made, rows=one), "K") == []
+    other = [row for row in rows if row.options == '{"K": 2}' and row.image == IMAGES[1]]
+    assert studies(replace(made, rows=[*one, *other]), "K") == [], "K = 1 and 2 have no image in common"
+
+
+def test_the_cliff_is_where_the_last_image_is_lost() -> None:
+    points = {-5.0: 14.7, 9.0: 14.7, 9.5: 14.7, 9.9: 26.5, 10.0: 34.3, 20.0: 34.3}
+    assert cliff._cliff(points) == (10.0, 9.5, 34.3, 14.7)
+    assert cliff._cliff({0.0: 30.0, 10.0: 30.0}) is None
+    assert cliff._cliff({}) is None
+
+
+def test_the_cliff_compares_links_of_one_rate_over_the_same_images(made: Results) -> None:
+    figure = cliff.draw(made)
+    assert any("2 images" in text for text in texts(figure)), "fixed schemes were sent over two of three images"
+    assert "Digital, real code, fixed rate (MCS 11)" in labels(figure)
+    assert "Model-based (12 ch.)" not in labels(figure), "its rate is another"
+    assert any(text.startswith("the cliff: 20 dB lost\nfrom 10 to 9.5 dB") for text in texts(figure))
+    without = replace(made, rows=[row for row in made.rows if "mcs" not in row.options])
+    assert any("3 images" in text for text in texts(cliff.draw(without)))
+
+
+def test_rates_are_told_apart(made: Results) -> None:
+    with canvas.print_style():
+        shown = FIGURES["param_efficiency"].draw(made)
+        panels = FIGURES["psnr_vs_snr_all_methods"].draw(made).axes
+    (line,) = (line for line in shown.axes[0].get_lines() if str(line.get_label()).startswith("Model-based (12"))
+    assert line.get_fillstyle() == "none"
+    assert "0.0625, 2.4 M" in line.get_label()
+    assert [axes.get_title().partition(":")[0] for axes in panels] == ["$\\rho$ = 0.25", "$\\rho$ = 0.0625"]
+
+
+def test_the_latency_leaves_the_warm_up_out_and_shows_every_bar(made: Results) -> None:
+    rows = [replace(row, warm_up=row.image == IMAGES[2]) for row in made.rows if row.method == "deepjscc"]
+    figure = latency.draw(Results(rows))
+    decoder = figure.axes[2]
+    ends_ms = [float(x) for line in decoder.get_lines() for x in np.atleast_1d(line.get_xdata())]
+    assert max(ends_ms) == pytest.approx(310 * 1.2), "the slowest image is a warm-up"
+    low_ms, high_ms = decoder.get_xlim()
+    assert low_ms < min(ends_ms) < max(ends_ms) < high_ms
+    with pytest.raises(NoDataError, match="warm-up"):
+        latency.draw(Results([replace(row, warm_up=True) for row in rows]))
+
+
+def test_the_tradeoff_shows_the_other_receiver_of_the_same_symbols(made: Results) -> None:
+    figure = tradeoff.draw(made)
+    assert any("DeepJSCC alone, same symbols" in text for text in texts(figure))
+    low, high = figure.axes[2].get_xlim()
+    assert -1 < low < min(STEPS) < max(STEPS) < high < 2 * max(STEPS)
+    alone = replace(made, rows=[row for row in made.rows if row.method != "deepjscc"])
+    assert not any("alone" in text for text in texts(tradeoff.draw(alone)))
+
+
+def test_pictures_are_those_nearest_to_5_db_with_their_own_scores(made: Results) -> None:
+    noisy = visual._psnr_db(visual.pixels_of(photo(20)), visual.pixels_of(photo(0)))
+    row = replace(sent("deepjscc", IMAGES[2], 6.0, 0.0), psnr_db=noisy, lpips=0.123)
+    other = replace(row, draw=1, psnr_db=noisy + 3, lpips=0.9)
+    shown = [
+        Picture(IMAGES[2], "", 0.0, "original", photo(0)),
+        Picture(IMAGES[2], "deepjscc", 6.0, "received", photo(20)),
+        Picture(IMAGES[2], "deepjscc", 20.0, "received", photo(1)),
+        Picture(IMAGES[2], "softcast", 6.0, "received", photo(40)),
+    ]
+    found = texts(visual.draw(Results([other, row], pictures=shown)))
+    assert f"{noisy:.1f} dB / 0.123" in found
+    assert any(text.startswith("kodim20 at SNR = 6 dB") for text in found)
+    assert found[-1].endswith(" dB"), "no row has the PSNR of SoftCast's picture, so its LPIPS is not known"
+    with pytest.raises(NoDataError):
+        visual.draw(Results(pictures=shown[1:]))
+
+
+def test_the_detail_is_where_the_picture_is_busiest() -> None:
+    pixels = np.full((120, 180, 3), 90, dtype=np.uint8)
+    pixels[70:90, 20:50] = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    top, left, height, width = visual._detail(pixels)
+    assert (height, width) == (27, 45)
+    assert top <= 70 < 90 <= top + height
+    assert left <= 20 < 50 <= left + width
+    assert visual._detail(pixels[:1, :1]) == (0, 0, 1, 1)
+
+
+def test_styles_are_the_same_in_any_company_and_read_without_colour() -> None:
+    assert style_of("deepjscc") == style_of("deepjscc", ["another"])
+    known = [*PSNR_DB, *(name for names in computed.CURVES.values() for name in names)]
+    styles = [*(style_of(name) for name in known), FIXED_CODE]
+    assert len({(style.line or style.family.value, style.marker) for style in styles}) == len(styles)
+    assert [style_of(name).family for name in ("deepjscc", "softcast", "digital")] == [
+        Family.LEARNED,
+        Family.ANALOG,
+        Family.DIGITAL,
+    ]
+    assert all(style.label != name for name, style in zip(known, styles, strict=False))
+
+
+def test_labels_are_honest() -> None:
+    assert style_of("jpeg_adaptive").label == "JPEG + ideal code, rate-adaptive"
+    assert style_of("jpeg_fixed").label == f"JPEG + ideal code, fixed rate (for {computed.DESIGN_SNR_DB:g} dB)"
+    assert style_of("gaussian_variance").label == "Gaussian source, image's variance (no bound on images)"
+    assert style_of("gaussian_spectrum").label == "Gaussian source, image's spectrum (no bound on images)"
+    assert cliff.DESIGN_SNR_DB == computed.DESIGN_SNR_DB
+
+
+def test_unknown_methods_get_spare_styles_by_order() -> None:
+    names = [f"method{number:02}" for number in range(60)]
+    styles = [style_of(name, [*names, "deepjscc"]) for name in names]
+    assert len({(style.color, style.marker) for style in styles}) == 60
+    assert [style.label for style in styles] == names
+    assert in_order(["gaussian_variance", "new", "softcast", "deepjscc"])[:3] == ["deepjscc", "new", "softcast"]

@@ -1,0 +1,307 @@
+"""The report says what the rows say: numbers checked by hand, figures that are not blank."""
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from services.orchestrator.report import markdown, summary
+from services.orchestrator.report.write import write_report
+from services.orchestrator.results.rows import HOPS, HopTiming, MethodInfo, Picture, Reference, Row
+from services.orchestrator.results.store import Store, read
+
+HOP = HopTiming(1.0, 2.0, 0.25, 6.0, 0.75, 1000, 2000)  # 10 ms
+ROW = Row(
+    dataset="kodak",
+    image="kodim01",
+    method="deepjscc",
+    checkpoint="0123456789abcdef",
+    channel="awgn",
+    snr_db=0.0,
+    draw=0,
+    seed=7,
+    rho=0.25,
+    channel_uses=294912,
+    header_bits=32,
+    noise_digest="00",
+    psnr_db=25.0,
+    ssim=0.75,
+    ms_ssim=0.875,
+    lpips=0.5,
+    total_ms=50.0,
+    hops=dict.fromkeys(HOPS, HOP),
+    load_ms=4.0,
+    codec_ms=1.0,
+    score_ms=15.0,
+    options="",
+    started="2025-01-01T00:00:00+00:00",
+    warm_up=False,
+)
+FIGURES = [
+    "latency_comparison",
+    "lpips_vs_snr",
+    "ms_ssim_vs_snr",
+    "psnr_vs_snr_all_methods",
+    "ssim_vs_snr",
+    "visual_comparison",
+]
+REFERENCE = Reference("kodak", "kodim01", "jpeg_adaptive", 0.0, 0.25, 5000, True, 27.0, 0.8, 0.9, 0.3)
+INFO = MethodInfo("deepjscc", "deepjscc", "0123456789abcdef", "0123456789abcdef", 7_000, 10_000, 0.25, "{}", "{}")
+
+
+def png(level: int) -> bytes:
+    pixels = np.random.default_rng(level).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
+
+
+def write(folder: Path, rows: Sequence[Row], pictures: Sequence[Picture] = ()) -> str:
+    with Store(folder / "results.sqlite") as store:
+        for row in rows:
+            store.add(row)
+        for picture in pictures:
+            store.add_image(picture)
+    return write_report(folder)
+
+
+def tell(rows: Sequence[Row], references: Sequence[Reference] = (), methods: Sequence[MethodInfo] = ()) -> str:
+    """The summary without figures, which take their time."""
+    with Store(Path(":memory:")) as store:
+        store.set_setting("seed", 7)
+        store.set_setting("machine", {"cpu": "a|b", "cores": 2})
+        store.add_event("the decoder\nwent away")
+        for row in rows:
+            store.add(row)
+        for reference in references:
+            store.add_reference(reference)
+        for info in methods:
+            store.set_method(info)
+        return summary.write(read(store), ["- a figure"])
+
+
+def cells(text: str, *start: str) -> list[str]:
+    """The cells of the only table line that starts with these."""
+    lines = [re.split(r"\s*(?<!\\)\|\s*", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
+    (line,) = (line for line in lines if line[: len(start)] == list(start))
+    return line[len(start) :]
+
+
+def quality(text: str, method: str = "deepjscc") -> dict[str, list[str]]:
+    """A method's means by metric, over SNR."""
+    found = {}
+    for heading in ("PSNR (dB)", "SSIM", "MS-SSIM", "LPIPS"):
+        own = re.search(rf"\| {re.escape(heading)} at SNR .*\n\|.*\n((?:\|.*\n)*)", text)
+        found[heading] = cells(own[1] if own else "", method)[1:]
+    return found
+
+
+def compared(text: str, method: str) -> list[str]:
+    """Differences to softcast at 0 and 10 dB, and to JPEG at 0 and 10 dB."""
+    start = text.index("## Trained methods")
+    return cells(text[start : text.index("\n## ", start)], method)[1:]
+
+
+def assert_drawn(path: Path) -> None:
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        pixels = np.asarray(image.convert("L"))
+    assert (pixels < 128).mean() > 0.002, f"{path.name} is blank"
+
+
+def pictures(method: str = "deepjscc", snrs_db: tuple[float, ...] = (-5.0, 0.0, 5.0, 10.0)) -> list[Picture]:
+    received = [Picture("kodim01", method, snr_db, "received", png(at)) for at, snr_db in enumerate(snrs_db)]
+    return [Picture("kodim01", "", 0.0, "original", png(99)), *received]
+
+
+def test_quality_is_mean_and_deviation_over_images_of_the_mean_over_draws() -> None:
+    # Image 1: draws of 20 and 24 -> 22. Image 2: 28. Mean 25, deviation 3; over the draws it would be 24 and 3.27.
+    rows = [
+        replace(ROW, draw=0, psnr_db=20.0, ssim=0.5, lpips=0.25),
+        replace(ROW, draw=1, psnr_db=24.0, ssim=0.5, lpips=0.25),
+        replace(ROW, image="kodim02", psnr_db=28.0, ssim=0.7, lpips=None),
+    ]
+    text = tell(rows)
+    assert text.startswith("# Sweep over kodak: 2 images\n")
+    assert quality(text) == {
+        "PSNR (dB)": ["25.00 ± 3.00"],
+        "SSIM": ["0.600 ± 0.100"],
+        "MS-SSIM": ["0.875 ± 0.000"],
+        "LPIPS": ["0.250 ± 0.000"],
+    }
+    assert "LPIPS was not measured for 1 of 3 transmissions" in text
+
+
+def test_methods_have_their_costs_and_parameters() -> None:
+    text = tell([ROW, replace(ROW, method="other")], methods=[INFO])
+    methods = text[text.index("## Methods") : text.index("## Quality")]
+    assert cells(methods, "deepjscc") == ["1", "0.2500", "294912", "32", "7 000", "10 000", "17 000"]
+    assert cells(methods, "other")[-3:] == [markdown.MISSING] * 3
+
+
+def test_learned_values_are_told() -> None:
+    text = tell([ROW], methods=[INFO._replace(learned='{"step_size": [1.0, 0.8125]}')])
+    assert cells(text, "deepjscc", "step_size") == ["1, 0.8125"]
+
+
+def test_methods_are_compared_at_equal_rates_over_the_images_that_both_have() -> None:
+    low = {"rho": 0.0625, "method": "model_based_12"}
+    rows = [
+        ROW,
+        replace(ROW, image="kodim02", psnr_db=99.0),
+        replace(ROW, method="softcast", psnr_db=24.5),
+        replace(ROW, snr_db=10.0, psnr_db=30.0),
+        replace(ROW, snr_db=10.0, method="softcast", psnr_db=31.25),
+        replace(ROW, **low),
+        replace(ROW, **low, snr_db=10.0),
+    ]
+    references = [REFERENCE, REFERENCE._replace(rho=0.0625, snr_db=10.0, psnr_db=20.0)]
+    text = tell(rows, references)
+    assert compared(text, "deepjscc") == ["+0.50", "-1.25", "-2.00", markdown.MISSING]
+    assert compared(text, "model_based_12") == [*[markdown.MISSING] * 3, "+5.00"]
+    assert "- model_based_12: there is no softcast at its rho" in text
+    assert "there is no jpeg_adaptive" not in text
+
+
+def test_what_was_computed_is_told_apart_from_what_was_sent() -> None:
+    lost = REFERENCE._replace(curve="jpeg_fixed", delivered=False, psnr_db=14.0)
+    text = tell([ROW], references=[REFERENCE, lost])
+    assert quality(text, "jpeg_adaptive")["PSNR (dB)"] == ["27.00 ± 0.00"]
+    assert "- 2 computed references\n" in text
+    assert "jpeg_adaptive is JPEG + ideal code, rate-adaptive" in text
+    assert re.search(r"Files that the channel could not carry, .*: jpeg_fixed \(rho 0\.25\) 1\.", text)
+
+
+def test_studies_have_a_table_of_their_own_and_the_default_is_marked() -> None:
+    rows = [
+        ROW,
+        replace(ROW, image="kodim02", psnr_db=35.0),
+        replace(ROW, options='{"K": 1}', psnr_db=15.0),
+        replace(ROW, options='{"K": 2}', psnr_db=18.5),
+    ]
+    text = tell(rows, methods=[INFO._replace(options='{"K": 3}')])
+    assert quality(text)["PSNR (dB)"] == ["30.00 ± 5.00"]
+    assert cells(text, "deepjscc", "K = 1", "0")[:2] == ["1", "15.00 ± 0.00"]
+    assert cells(text, "deepjscc", "K = 3 *", "0")[:2] == ["1", "25.00 ± 0.00"], "over the study's image"
+    assert "- 4 transmissions, 2 of them for studies\n" in text
+
+
+def test_what_is_incomplete_is_told() -> None:
+    rows = [replace(ROW, image=image, snr_db=snr_db) for image in ("1", "2") for snr_db in (0.0, 5.0)]
+    rows += [replace(ROW, image="1", snr_db=10.0), replace(ROW, image="1", method="other")]
+    text = tell(rows)
+    assert "deepjscc has fewer than its 2 images at 10 dB (1): in no curve over SNR." in text
+    assert "deepjscc alone was sent at 5, 10 dB too." in text
+
+
+def test_gain_is_highest_less_lowest_snr_and_a_dip_is_told() -> None:
+    qualities = {-5.0: 20.0, 0.0: 24.0, 2.5: 23.5, 20.0: 28.25}
+    text = tell([replace(ROW, snr_db=snr_db, psnr_db=psnr_db) for snr_db, psnr_db in qualities.items()])
+    assert cells(text, "deepjscc", "-5", "20") == ["+8.25", "no"]
+
+
+def test_percentiles_leave_the_warm_up_out() -> None:
+    # 1, 2, ... 101 ms: percentile p is at 1 + p by linear interpolation, the mean is 51.
+    rows = [replace(ROW, draw=draw, total_ms=draw + 1.0, score_ms=2.0 * draw) for draw in range(101)]
+    rows += [replace(ROW, image="first", total_ms=1e6, score_ms=1e6, warm_up=True)]
+    text = tell(rows)
+    assert cells(text, "total") == ["51.00", "96.00", "100.00", "51.00", "100.0 %"]
+    assert cells(text, "score") == ["100.00", "190.00", "198.00", "100.00", "196.1 %"]
+    assert cells(text, "decoder compute") == ["6.00", "6.00", "6.00", "6.00", "11.8 %"]
+    assert "101 transmissions, 1 warm-up transmission left out" in text
+
+
+def test_hops_have_median_and_95th_percentile_of_computing_and_wire() -> None:
+    # Wire is 1 + 0.25 + 0.75 ms; the decoder computes 0, 1, ... 100 ms.
+    hops = [{**ROW.hops, "decoder": replace(HOP, compute_ms=float(ms))} for ms in range(101)]
+    text = tell([replace(ROW, draw=draw, hops=hop) for draw, hop in enumerate(hops)])
+    latency = text[text.index("## Latency") : text.index("## Latency of every part")]
+    fixed = ["50.0 / 50.0", "6.0 / 6.0", "2.0 / 2.0", "6.0 / 6.0", "2.0 / 2.0"]
+    assert cells(latency, "deepjscc") == [*fixed, "50.0 / 95.0", "2.0 / 2.0"]
+
+
+def test_parts_account_for_the_total_and_bytes_are_told() -> None:
+    # 3 hops of 10 ms, 4 + 1 + 15 ms of its own: 50 of 50 and 50 of 75 ms.
+    text = tell([ROW, replace(ROW, draw=1, total_ms=75.0)])
+    assert "The parts account for 80.0 % of the total." in text
+    assert cells(text, "deepjscc", "1000") == ["2000", "1000", "2000", "1000", "2000"]
+
+
+def test_methods_options_and_channels_are_never_mixed() -> None:
+    rows = [
+        replace(ROW, options='{"k": 2}', psnr_db=20.0),
+        replace(ROW, options='{"k": 6}', psnr_db=30.0),
+        replace(ROW, method="other", channel="rayleigh", psnr_db=10.0),
+    ]
+    text = tell(rows)
+    assert quality(text, 'deepjscc ({"k": 2})')["PSNR (dB)"] == ["20.00 ± 0.00"]
+    assert quality(text, 'deepjscc ({"k": 6})')["PSNR (dB)"] == ["30.00 ± 0.00"]
+    assert quality(text, "other")["PSNR (dB)"] == ["10.00 ± 0.00"]
+    assert "- other: channel rayleigh, checkpoint 0123456789abcdef, 1 noise draw\n" in text
+
+
+def test_settings_machine_and_interruptions_are_told() -> None:
+    text = tell([ROW])
+    assert cells(text, "machine.cpu") == [r"a\|b"]
+    assert cells(text, "machine.cores") == ["2"]
+    assert re.search(r"## Interruptions\n\n- \S+\+00:00: the decoder went away\n", text)
+
+
+def test_everything_is_written_from_the_database_alone_and_figures_show_something(tmp_path: Path) -> None:
+    rows = [
+        replace(ROW, method=method, image=image, snr_db=snr_db, psnr_db=25.0 + snr_db / 4 + at)
+        for method in ("deepjscc", "other")
+        for at, image in enumerate(("kodim01", "kodim02"))
+        for snr_db in (-5.0, 0.0, 5.0, 10.0)
+    ]
+    text = write(tmp_path, rows, pictures() + pictures("other"))
+    assert (tmp_path / "summary.md").read_text(encoding="utf-8") == text
+    assert len((tmp_path / "results.csv").read_text().splitlines()) == 1 + len(rows)
+    assert sorted(path.stem for path in (tmp_path / "figures").glob("*.png")) == FIGURES
+    for name in FIGURES:
+        assert_drawn(tmp_path / "figures" / f"{name}.png")
+        assert f"(figures/{name}.png)" in text
+    assert write_report(tmp_path) == text
+
+
+def test_one_row_without_lpips_makes_a_report_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "lpips_vs_snr.png").write_bytes(b"of an older run")
+    text = write(tmp_path, [replace(ROW, lpips=None)])
+    assert quality(text)["LPIPS"] == [markdown.MISSING]
+    assert "- LPIPS over SNR (`lpips_vs_snr`): left out, no transmission" in text
+    drawn = sorted((tmp_path / "figures").glob("*.png"))
+    assert [path.stem for path in drawn] == [name for name in FIGURES if name[:3] not in ("lpi", "vis")]
+    for path in drawn:
+        assert_drawn(path)
+    assert "Gain" not in text
+
+
+def test_perfect_images_and_only_warm_up_rows(tmp_path: Path) -> None:
+    rows = [replace(ROW, snr_db=snr_db, psnr_db=math.inf, warm_up=True) for snr_db in (0.0, math.inf)]
+    text = write(tmp_path, rows)
+    assert quality(text)["PSNR (dB)"] == [f"inf ± {markdown.MISSING}"] * 2
+    assert "deepjscc: 2 warm-up transmissions left out, no other" in text
+    assert "(`latency_comparison`): left out" in text
+
+
+def test_a_run_without_rows_makes_a_report(tmp_path: Path) -> None:
+    assert write(tmp_path, []).startswith("# Sweep without a finished transmission\n")
+
+
+def test_a_folder_without_a_run_is_named_and_left_alone(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"results\.sqlite is missing"):
+        write_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_are_aligned_for_a_plain_terminal() -> None:
+    text = tell([ROW, replace(ROW, method="a_much_longer_name")])
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({len(line) for line in table.splitlines()}) == 1

@@ -1,0 +1,244 @@
+"""A sweep is checked before anything is sent, and knows what is left of it."""
+
+import itertools
+import math
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jscc.data.datasets import Dataset, ImageRef
+from jscc.signals import derive_seed
+from jscc.wire import convert
+from jscc.wire.client import Client
+from jscc.wire.v1 import symbols_pb2 as pb
+from services.orchestrator.link.routes import Route, RouteError
+from services.orchestrator.link.star import Addresses, Air, Link
+from services.orchestrator.link.transmission import Engine
+from services.orchestrator.results.rows import HOPS, HopTiming, Row
+from services.orchestrator.results.store import Store
+from services.orchestrator.sweep.plan import SweepSpec, shown_image, spread
+from services.orchestrator.sweep.recovery import SweepError
+from services.orchestrator.sweep.run import Sweep
+
+NOWHERE = "127.0.0.1:1"
+IMAGES = Dataset("set", tuple(ImageRef(f"set/{name}", Path(f"{name}.png")) for name in ("a", "b", "c")))
+STUDIES = [
+    pb.Study(options=convert.options_to_wire({"K": iterations}), snr_db=[0.0, 10.0], images=0)
+    for iterations in (1, 2, 3)
+] + [pb.Study(snr_db=[6.0, 10.0], images=2)]
+ZERO = HopTiming(0.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
+
+
+def spec(**changes: Any) -> SweepSpec:
+    return SweepSpec(**{"methods": ("first", "second"), "snr_db": (-5.0, 10.0), "draws": 2, "seed": 7, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"snr_db": ()}, r"^snr_db: expected 1 to 100 different values, got 0$"),
+        ({"snr_db": tuple(i / 10 for i in range(101))}, r"^snr_db: expected 1 to 100 different values, got 101$"),
+        ({"snr_db": (1.0, 2.0, 1.0)}, r"^snr_db: expected 1 to 100 different values"),
+        ({"snr_db": (0.0, -0.0)}, r"^snr_db: expected 1 to 100 different values"),
+        ({"snr_db": (0.0, -30.5)}, r"^snr_db: -30\.5 is outside -30\.\.60 dB$"),
+        ({"snr_db": (61.0,)}, r"^snr_db: 61 is outside -30\.\.60 dB$"),
+        ({"snr_db": (math.nan,)}, r"^snr_db: nan is outside -30\.\.60 dB$"),
+        ({"snr_db": (math.inf,)}, r"^snr_db: inf is outside -30\.\.60 dB$"),
+        ({"draws": 0}, r"^draws: 0 is outside 1\.\.1000$"),
+        ({"draws": 1001}, r"^draws: 1001 is outside 1\.\.1000$"),
+        ({"seed": -1}, r"^seed: -1 is outside 0\.\.2\^63 - 1$"),
+        ({"seed": 2**63}, r"^seed: 9223372036854775808 is outside 0\.\.2\^63 - 1$"),
+        ({"concurrency": 0}, r"^concurrency: 0 is outside 1\.\.64$"),
+        ({"concurrency": 65}, r"^concurrency: 65 is outside 1\.\.64$"),
+        ({"channel": "smoke"}, r"^channel: .*smoke.*awgn.*noiseless"),
+        ({"methods": ("first", "first")}, r"^methods: "),
+    ],
+)
+def test_a_field_out_of_range_is_refused_by_name_and_limit(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        spec(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"snr_db": (-30.0, 60.0)},
+        {"snr_db": tuple(i / 10 for i in range(100))},
+        {"draws": 1},
+        {"draws": 1000},
+        {"seed": 0},
+        {"seed": 2**63 - 1},
+        {"concurrency": 1},
+        {"concurrency": 64},
+        {"channel": "noiseless"},
+    ],
+)
+def test_the_limits_themselves_are_inside(changes: dict[str, Any]) -> None:
+    assert spec(**changes)
+
+
+def test_an_unknown_channel_is_refused_with_those_that_exist() -> None:
+    with pytest.raises(ValueError, match=r"^channel: unknown model 'smoke' \(known: awgn, noiseless\)$"):
+        Air("smoke", 0.0).to_wire()
+
+
+@pytest.fixture
+async def engine() -> AsyncIterator[Engine]:
+    """An engine whose link knows two methods and has nobody at the other end."""
+    async with Link(Addresses(NOWHERE, NOWHERE, (NOWHERE,))) as link:
+        decoder = Client("decoder", NOWHERE)
+        for method in ("first", "second"):
+            served = pb.ServedMethod(
+                name=method,
+                method="first",
+                checkpoint_digest=f"digest of {method}",
+                transmitter_digest=f"digest of {method}",
+                rho=0.25,
+                options=convert.options_to_wire({"K": 3, "soft": 0.5}),
+                studies=STUDIES if method == "second" else [],
+            )
+            link.table.routes[method] = Route(served, served, decoder)
+        engine = Engine(link, None, 1)
+        yield engine
+        engine.close()
+        await decoder.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Any:
+    with Store(tmp_path / "results.sqlite") as opened:
+        yield opened
+
+
+def row(image: str, method: str, snr_db: float, draw: int, options: str = "") -> Row:
+    return Row(
+        dataset="set",
+        image=image,
+        method=method,
+        checkpoint=f"digest of {method}",
+        channel="awgn",
+        snr_db=snr_db,
+        draw=draw,
+        seed=derive_seed(7, image, snr_db, draw),
+        rho=0.25,
+        channel_uses=1,
+        header_bits=32,
+        noise_digest="",
+        psnr_db=None,
+        ssim=None,
+        ms_ssim=None,
+        lpips=None,
+        total_ms=0.0,
+        hops=dict.fromkeys(HOPS, ZERO),
+        load_ms=0.0,
+        codec_ms=0.0,
+        score_ms=0.0,
+        options=options,
+        started="",
+        warm_up=False,
+    )
+
+
+POINTS = list(itertools.product(("set/a", "set/b", "set/c"), ("first", "second"), (-5.0, 10.0), (0, 1)))
+
+
+def test_a_sweep_is_every_combination_once(engine: Engine, store: Store) -> None:
+    assert Sweep(engine, IMAGES, spec(), store).total == len(POINTS) == 24
+
+
+async def test_a_sweep_resumes_after_the_rows_that_are_there(engine: Engine, store: Store) -> None:
+    for point in POINTS[:5]:
+        store.add(row(*point))
+    progress = Sweep(engine, IMAGES, spec(), store).run()
+    first = await anext(progress)
+    await progress.aclose()
+    assert (first.done, first.total) == (5, 24)
+    assert "5 of 24" in first.message
+
+
+async def test_a_finished_sweep_sends_nothing(engine: Engine, store: Store) -> None:
+    for point in POINTS:
+        store.add(row(*point))
+    steps = [progress async for progress in Sweep(engine, IMAGES, spec(), store).run()]
+    assert [(step.done, step.total) for step in steps] == [(24, 24)]
+
+
+@pytest.mark.parametrize("changes", [{"snr_db": (-5.0, 11.0)}, {"draws": 3}, {"channel": "noiseless"}])
+async def test_rows_of_another_sweep_do_not_count(engine: Engine, store: Store, changes: dict[str, Any]) -> None:
+    """Of the 24 rows, half are at 10 dB; a third draw adds 12; the other channel shares none."""
+    for point in POINTS:
+        store.add(row(*point))
+    sweep = Sweep(engine, IMAGES, spec(**changes), store)
+    expected = {"snr_db": (12, 24), "draws": (24, 36), "channel": (0, 24)}[next(iter(changes))]
+    assert sweep.total == expected[1]
+    if expected[0]:
+        progress = sweep.run()
+        assert (await anext(progress)).done == expected[0]
+        await progress.aclose()
+
+
+def test_an_unknown_method_is_refused_with_those_that_are_served(engine: Engine, store: Store) -> None:
+    with pytest.raises(RouteError, match=r"'third' is not served by this link \(served: first, second\)"):
+        Sweep(engine, IMAGES, spec(methods=("first", "third")), store)
+
+
+def test_a_folder_with_another_sweep_is_refused(engine: Engine, store: Store) -> None:
+    Sweep(engine, IMAGES, spec(), store)
+    with pytest.raises(SweepError, match=r"^seed: this folder holds a sweep with seed '?7'?, not 8"):
+        Sweep(engine, IMAGES, spec(seed=8), store)
+    with pytest.raises(SweepError, match=r"^dataset: this folder holds a sweep with dataset 'set', not 'other'"):
+        Sweep(engine, Dataset("other", IMAGES.images), spec(), store)
+    Sweep(engine, IMAGES, spec(draws=5, snr_db=(3.0,)), store)  # more of the same sweep is fine
+
+
+def test_studies_come_beside_the_sweep_and_nothing_twice(engine: Engine, store: Store) -> None:
+    """K = 1 and 2: 2 SNRs x 3 images each. K = 3 and no option are the defaults: 3 images at 0 dB, 2 at 6 dB."""
+    assert Sweep(engine, IMAGES, spec(studies=True), store).total == 24 + 2 * 2 * 3 + 3 + 2
+    assert Sweep(engine, IMAGES, spec(studies=True, methods=("first",)), store).total == 12
+
+
+async def test_rows_of_a_study_are_told_by_their_options(engine: Engine, store: Store) -> None:
+    for point in POINTS:
+        store.add(row(*point))
+    store.add(row("set/a", "second", 0.0, 0, '{"K": 1}'))
+    store.add(row("set/a", "second", 0.0, 0))
+    store.add(row("set/a", "second", 6.0, 0, '{"K": 1}'))  # not in the study
+    progress = Sweep(engine, IMAGES, spec(studies=True), store).run()
+    assert (await anext(progress)).done == 26
+    await progress.aclose()
+
+
+def test_options_at_their_defaults_are_none(engine: Engine, store: Store) -> None:
+    route = engine.link.table.find("first")
+    assert route.chosen({}) == ""
+    assert route.chosen({"K": 3, "soft": 0.5}) == ""
+    assert route.chosen({"soft": 1, "K": 4}) == '{"K": 4, "soft": 1}'
+    assert route.chosen({"K": 3, "soft": 0.25}) == '{"soft": 0.25}'
+    assert route.chosen({"K": True}) == '{"K": true}'
+    assert route.chosen({"unknown": 1}) == '{"unknown": 1}'
+
+
+def test_the_methods_of_a_sweep_are_on_record(engine: Engine, store: Store) -> None:
+    Sweep(engine, IMAGES, spec(), store)
+    first, second = store.methods()
+    assert (first.name, second.name) == ("first", "second")
+    assert second.method == "first"
+    assert second.checkpoint == second.transmitter_checkpoint == "digest of second"
+    assert second.options == '{"K": 3, "soft": 0.5}'
+
+
+@pytest.mark.parametrize(
+    ("total", "count", "expected"),
+    [(24, 6, [2, 6, 10, 14, 18, 22]), (5, 1, [2]), (3, 3, [0, 1, 2]), (3, 4, [0, 1, 2]), (3, 0, [0, 1, 2])],
+)
+def test_some_images_are_spread_evenly(total: int, count: int, expected: list[int]) -> None:
+    images = [ImageRef(str(number), Path()) for number in range(total)]
+    assert [int(image.id) for image in spread(images, count)] == expected
+
+
+def test_pictures_are_of_one_image_at_three_snrs() -> None:
+    assert shown_image(IMAGES.images).id == "set/c"
+    assert spec(snr_db=(20.0, -5.0, 0.0, 5.0, 10.0)).shown_snr_db == (-5.0, 5.0, 20.0)
+    assert spec(snr_db=(3.0,)).shown_snr_db == (3.0,)
