@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from jscc import models
-from jscc.channels import Awgn
+from jscc.channels.awgn import Awgn
+from jscc.draws import Draws
 from jscc.signals import ChannelState, Side
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
@@ -82,8 +83,8 @@ class Link(nn.Module):
         with networks_in(precision, x.device):
             s, side = self.transmitter(x, snr_db + told_above_db, self.options)
         channel = Awgn(snr_db)
-        y, state = channel.apply(s.float(), channel.draw(s.shape, generator).to(s.device))
-        return y, side, state
+        y, truth = channel.apply(s.float(), channel.draw(s.shape, Draws(generator)))
+        return y, side, truth.state()
 
 
 @contextmanager

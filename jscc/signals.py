@@ -61,18 +61,31 @@ class Layout:
 
 @dataclass(frozen=True)
 class ChannelState:
-    """What the channel tells a receiver.
+    """What a receiver works with, after equalisation.
 
     Attributes:
-        noise_power: [B] float32, noise variance per real symbol relative to unit signal power; 0 for no noise.
+        noise_power: [B] or [B, k] float32, noise variance per real symbol relative to unit signal power; 0 for none.
     """
 
     noise_power: Tensor
 
+    def of_symbol(self, symbols: int) -> Tensor:
+        """Return the noise power of each of `symbols` symbols, [B, symbols]: what LMMSE weights are made of."""
+        if self.noise_power.ndim == 1:
+            return self.noise_power[:, None].expand(-1, symbols)
+        return self.noise_power
+
     @property
     def snr_db(self) -> Tensor:
-        """SNR [B] in dB of unit signal power, at most 40 dB, so that no noise is a number too."""
-        snr_db: Tensor = -10 * self.noise_power.float().clamp_min(_NOISE_POWER_FLOOR).log10()
+        """SNR [B] in dB of unit signal power, what networks are conditioned on.
+
+        At most 40 dB, so that no noise is a number too. Where the noise power differs from symbol to symbol, it is the
+        mean of the symbols' SNRs.
+        """
+        noise_power = self.noise_power.float().clamp_min(_NOISE_POWER_FLOOR)
+        if noise_power.ndim == 2:
+            noise_power = 1 / (1 / noise_power).mean(dim=1)
+        snr_db: Tensor = -10 * noise_power.log10()
         return snr_db
 
 

@@ -1,21 +1,35 @@
 """The pass-through channel: what a method could do if the air added nothing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from jscc.signals import ChannelState
+from jscc.channels import Realisation, Truth
+from jscc.draws import Draws
+
+
+@dataclass(frozen=True)
+class Options:
+    """A request has nothing to choose."""
 
 
 @dataclass(frozen=True)
 class Noiseless:
-    """y = s."""
+    """y = s.
 
-    def draw(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
-        """Draw nothing: an empty realisation."""
-        return torch.empty(0, device=generator.device)
+    Attributes:
+        snr_db: [B], without effect.
+        options: nothing to choose.
+    """
 
-    def apply(self, s: Tensor, realisation: Tensor) -> tuple[Tensor, ChannelState]:
-        """Return s [B, k] itself and a state with noise power 0 [B]."""
-        return s, ChannelState(torch.zeros(s.shape[0], device=s.device))
+    snr_db: Tensor
+    options: Options = field(default_factory=Options)
+
+    def draw(self, shape: torch.Size, draws: Draws) -> Realisation:
+        """Draw nothing."""
+        return Realisation(draws.randn(shape[0], 0))
+
+    def apply(self, s: Tensor, realisation: Realisation) -> tuple[Tensor, Truth]:
+        """Return s [B, k] itself and noise power 0 [B]."""
+        return s, Truth(torch.zeros(s.shape[0], device=s.device))

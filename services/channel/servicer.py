@@ -5,8 +5,9 @@ import time
 import numpy as np
 import torch
 
-from jscc.channels import Awgn, Noiseless
-from jscc.channels.awgn import digest
+from jscc import channels
+from jscc.channels import Channel
+from jscc.draws import Draws
 from jscc.serving import tensors
 from jscc.signals import noise_generator
 from jscc.wire import codec, convert
@@ -40,14 +41,14 @@ class ChannelServicer:
         channel = _model(request)
         convert.check_context(request.context)
         hop.lap("deserialize", time.perf_counter_ns())
-        generator = noise_generator(request.context.seed)
+        draws = Draws(noise_generator(request.context.seed))
         with torch.inference_mode():
-            realisation = channel.draw(s.shape, generator)
-            y, state = channel.apply(s, realisation)
+            realisation = channel.draw(s.shape, draws)
+            y, truth = channel.apply(s, realisation)
             added_power = float((y - s).square().mean())
         answer = pb.TransmitResponse(
-            state=symbols_pb2.ChannelState(noise_power=float(state.noise_power[0])),
-            noise_digest=digest(realisation),
+            state=symbols_pb2.ChannelState(noise_power=float(truth.noise_power[0])),
+            noise_digest=realisation.digest,
             signal_power=signal_power,
             noise_power=added_power,
             channel_uses=s.shape[1],
@@ -88,11 +89,8 @@ class ChannelServicer:
 CHANNELS = tuple(field.name for field in pb.TransmitRequest.DESCRIPTOR.oneofs_by_name["channel"].fields)
 
 
-def _model(request: pb.TransmitRequest) -> Awgn | Noiseless:
-    match request.WhichOneof("channel"):
-        case "awgn":
-            return Awgn(torch.tensor([request.awgn.snr_db], dtype=torch.float32))
-        case "noiseless":
-            return Noiseless()
-        case _:
-            raise ValueError(f"channel: none chosen (known: {', '.join(CHANNELS)})")
+def _model(request: pb.TransmitRequest) -> Channel:
+    name = request.WhichOneof("channel")
+    if name is None:
+        raise ValueError(f"channel: none chosen (known: {', '.join(CHANNELS)})")
+    return channels.make(name, torch.tensor([request.awgn.snr_db], dtype=torch.float32), {})

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from jscc import checkpoints, config, models
-from jscc.channels import Awgn
+from jscc.channels.awgn import Awgn
+from jscc.draws import Draws
 from jscc.signals import ChannelState, Layout, Side
 
 REPOSITORY = Path(__file__).parents[2]
@@ -50,7 +51,8 @@ def options(name: str) -> Any:
 
 def add_noise(s: Tensor, snr_db: Tensor, seed: int = 2) -> tuple[Tensor, ChannelState]:
     channel = Awgn(snr_db)
-    return channel.apply(s, channel.draw(s.shape, torch.Generator().manual_seed(seed)))
+    y, truth = channel.apply(s, channel.draw(s.shape, Draws(torch.Generator().manual_seed(seed))))
+    return y, truth.state()
 
 
 @torch.no_grad()

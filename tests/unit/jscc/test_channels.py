@@ -6,8 +6,12 @@ import pytest
 import torch
 from scipy import stats
 
-from jscc.channels import Awgn, Noiseless
-from jscc.channels.awgn import digest
+from jscc import channels
+from jscc.channels import Realisation, UnknownChannelError
+from jscc.channels.awgn import Awgn
+from jscc.channels.noiseless import Noiseless
+from jscc.draws import Draws
+from jscc.signals import ChannelState
 
 SYMBOLS = 100_000
 FALSE_ALARM = 1e-6
@@ -15,6 +19,10 @@ FALSE_ALARM = 1e-6
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def draws(seed: int = 0) -> Draws:
+    return Draws(generator(seed))
 
 
 def awgn(*snr_db: float) -> Awgn:
@@ -26,7 +34,7 @@ def test_the_noise_has_the_variance_of_theory(snr_db: float) -> None:
     """n^2 / variance sums to a chi-square of SYMBOLS degrees; two-sided, false alarm FALSE_ALARM."""
     channel = awgn(snr_db)
     s = torch.zeros(1, SYMBOLS)
-    y, _ = channel.apply(s, channel.draw(s.shape, generator()))
+    y, _ = channel.apply(s, channel.draw(s.shape, draws()))
     energy = float(y.double().square().sum()) / 10 ** (-snr_db / 10)
     low, high = stats.chi2.ppf([FALSE_ALARM / 2, 1 - FALSE_ALARM / 2], SYMBOLS)
     assert low < energy < high
@@ -35,7 +43,7 @@ def test_the_noise_has_the_variance_of_theory(snr_db: float) -> None:
 
 def test_the_noise_is_normal_with_mean_zero_and_independent() -> None:
     """Mean and lag-1 correlation are N(0, 1/SYMBOLS): false alarm FALSE_ALARM each. Kolmogorov-Smirnov likewise."""
-    n = awgn(0.0).draw(torch.Size([1, SYMBOLS]), generator())[0].double()
+    n = awgn(0.0).draw(torch.Size([1, SYMBOLS]), draws()).noise[0].double()
     bound = stats.norm.isf(FALSE_ALARM / 2) / math.sqrt(SYMBOLS)
     assert abs(float(n.mean())) < bound
     assert abs(float((n[1:] * n[:-1]).mean())) < bound
@@ -47,8 +55,8 @@ def test_every_image_of_a_batch_has_its_own_snr() -> None:
     snrs_db = (0.0, 10.0, 20.0)
     channel = awgn(*snrs_db)
     s = torch.ones(3, SYMBOLS)
-    y, state = channel.apply(s, channel.draw(s.shape, generator()))
-    torch.testing.assert_close(state.noise_power, torch.tensor([1.0, 0.1, 0.01]))
+    y, truth = channel.apply(s, channel.draw(s.shape, draws()))
+    torch.testing.assert_close(truth.noise_power, torch.tensor([1.0, 0.1, 0.01]))
     low, high = stats.chi2.ppf([FALSE_ALARM / 2, 1 - FALSE_ALARM / 2], SYMBOLS)
     for row, snr_db in enumerate(snrs_db):
         energy = float((y[row] - 1).double().square().sum()) / 10 ** (-snr_db / 10)
@@ -57,16 +65,16 @@ def test_every_image_of_a_batch_has_its_own_snr() -> None:
 
 def test_apply_is_arithmetic_alone() -> None:
     """y = s + 10^(-snr/20) n, by hand: 6.0206 dB halves the noise, 20 dB divides it by ten."""
-    s, realisation = torch.tensor([[1.0, -1.0], [0.5, 0.0]]), torch.tensor([[2.0, 4.0], [-10.0, 1.0]])
-    y, state = awgn(20 * math.log10(2), 20.0).apply(s, realisation)
+    s, realisation = torch.tensor([[1.0, -1.0], [0.5, 0.0]]), Realisation(torch.tensor([[2.0, 4.0], [-10.0, 1.0]]))
+    y, truth = awgn(20 * math.log10(2), 20.0).apply(s, realisation)
     torch.testing.assert_close(y, torch.tensor([[2.0, 1.0], [-0.5, 0.1]]))
-    torch.testing.assert_close(state.noise_power, torch.tensor([0.25, 0.01]))
+    torch.testing.assert_close(truth.noise_power, torch.tensor([0.25, 0.01]))
 
 
 def test_gradients_pass_the_channel_unchanged() -> None:
     s = torch.zeros(1, 4, requires_grad=True)
     channel = awgn(3.0)
-    y, _ = channel.apply(s, channel.draw(s.shape, generator()))
+    y, _ = channel.apply(s, channel.draw(s.shape, draws()))
     (y * torch.tensor([[1.0, 2.0, 3.0, 4.0]])).sum().backward()
     assert s.grad is not None
     assert s.grad.tolist() == [[1.0, 2.0, 3.0, 4.0]]
@@ -75,24 +83,28 @@ def test_gradients_pass_the_channel_unchanged() -> None:
 def test_the_generator_decides_the_noise_and_nothing_else_does() -> None:
     shape = torch.Size([1, 1000])
     torch.manual_seed(1)
-    first = awgn(0.0).draw(shape, generator(5))
+    first = awgn(0.0).draw(shape, draws(5))
     torch.manual_seed(2)
-    again = awgn(17.0).draw(shape, generator(5))  # the same noise at another SNR: only its scale differs
-    other = awgn(0.0).draw(shape, generator(6))
-    assert torch.equal(first, again)
-    assert digest(first) == digest(again)
-    assert not torch.equal(first, other)
-    assert digest(first) != digest(other)
+    again = awgn(17.0).draw(shape, draws(5))  # the same noise at another SNR: only its scale differs
+    other = awgn(0.0).draw(shape, draws(6))
+    assert torch.equal(first.noise, again.noise)
+    assert first.digest == again.digest
+    assert not torch.equal(first.noise, other.noise)
+    assert first.digest != other.digest
 
 
-def test_the_digest_sees_every_symbol() -> None:
-    realisation = awgn(0.0).draw(torch.Size([1, 1000]), generator())
-    before = digest(realisation)
+def test_the_digest_sees_every_symbol_and_every_gain() -> None:
+    noise = awgn(0.0).draw(torch.Size([1, 1000]), draws()).noise
+    before = Realisation(noise).digest
     assert len(before) == 16
     assert int(before, 16) >= 0
-    realisation[0, 999] = torch.nextafter(realisation[0, 999], torch.tensor(9.0))
-    assert digest(realisation) != before
-    assert digest(realisation[:, :-1]) != digest(realisation)
+    changed = noise.clone()
+    changed[0, 999] = torch.nextafter(noise[0, 999], torch.tensor(9.0))
+    assert Realisation(changed).digest != before
+    assert Realisation(noise[:, :-1]).digest != before
+    faded = [Realisation(noise, torch.tensor([[1 + 1j, gain]])).digest for gain in (1j, 1j, -1j)]
+    assert faded[0] == faded[1]
+    assert len({before, *faded}) == 3
 
 
 @pytest.mark.parametrize("snr_db", [-30.1, 60.1, math.nan, math.inf, -math.inf])
@@ -102,15 +114,32 @@ def test_an_snr_outside_the_range_is_refused(snr_db: float) -> None:
 
 
 def test_the_ends_of_the_range_are_inside() -> None:
-    _, state = awgn(-30.0, 60.0).apply(torch.zeros(2, 1), torch.zeros(2, 1))
-    torch.testing.assert_close(state.noise_power, torch.tensor([1000.0, 1e-6]), rtol=1e-5, atol=0)
+    _, truth = awgn(-30.0, 60.0).apply(torch.zeros(2, 1), Realisation(torch.zeros(2, 1)))
+    torch.testing.assert_close(truth.noise_power, torch.tensor([1000.0, 1e-6]), rtol=1e-5, atol=0)
 
 
 def test_noiseless_is_the_identity() -> None:
     s = torch.randn(2, 7, generator=generator())
-    draws = generator(3)
-    before = draws.get_state()
-    y, state = Noiseless().apply(s, Noiseless().draw(s.shape, draws))
+    channel = Noiseless(torch.zeros(2))
+    y, truth = channel.apply(s, channel.draw(s.shape, draws(3)))
     assert torch.equal(y, s)
-    assert state.noise_power.tolist() == [0.0, 0.0]
-    assert torch.equal(draws.get_state(), before)
+    assert truth.noise_power.tolist() == [0.0, 0.0]
+
+
+def test_a_channel_is_made_by_its_name_and_unknown_names_and_options_are_refused() -> None:
+    made = channels.make("awgn", torch.tensor([10.0]), {})
+    assert made == Awgn(torch.tensor([10.0]))
+    with pytest.raises(UnknownChannelError, match=r"unknown channel 'ether' \(known: awgn, noiseless"):
+        channels.make("ether", torch.tensor([10.0]), {})
+    with pytest.raises(ValueError, match=r"channel awgn: unknown key 'colour'"):
+        channels.make("awgn", torch.tensor([10.0]), {"colour": "pink"})
+
+
+def test_noise_power_of_symbols_and_the_snr_that_networks_are_conditioned_on() -> None:
+    """Two symbols of 0 and 10 dB have a mean SNR of (1 + 10) / 2, which is 7.4036 dB."""
+    one = ChannelState(torch.tensor([0.1, 1.0]))
+    assert one.of_symbol(3).tolist() == [[pytest.approx(0.1)] * 3, [1.0] * 3]
+    torch.testing.assert_close(one.snr_db, torch.tensor([10.0, 0.0]))
+    each = ChannelState(torch.tensor([[1.0, 0.1], [0.0, 0.0]]))
+    assert torch.equal(each.of_symbol(2), each.noise_power)
+    torch.testing.assert_close(each.snr_db, torch.tensor([10 * math.log10(5.5), 40.0]))

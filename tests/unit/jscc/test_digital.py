@@ -17,7 +17,8 @@ from torch import Tensor
 
 from jscc import checkpoints, models
 from jscc.baselines import codecs, ideal, mcs, phy
-from jscc.channels import Awgn
+from jscc.channels.awgn import Awgn
+from jscc.draws import Draws
 from jscc.images import Pixels
 from jscc.models.digital import ADAPTIVE, CODE_BITS, NOTHING, SCALE_LOG2, Config, Options, Receiver, Transmitter
 from jscc.serving import tensors
@@ -55,8 +56,8 @@ def decode(y: Tensor, side: Side, noise_power: float, config: Config | None = No
 def cross(x: Tensor, snr_db: float, scheme: int = ADAPTIVE, seed: int = 0) -> Tensor:
     s, side = encode(x, snr_db, scheme)
     channel = Awgn(torch.full((len(x),), snr_db))
-    y, state = channel.apply(s, channel.draw(s.shape, torch.Generator().manual_seed(seed)))
-    return decode(y, side, float(state.noise_power[0]))
+    y, truth = channel.apply(s, channel.draw(s.shape, Draws(torch.Generator().manual_seed(seed))))
+    return decode(y, side, float(truth.noise_power[0]))
 
 
 def mean_colour(x: Tensor) -> Tensor:

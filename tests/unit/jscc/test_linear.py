@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jscc.channels import Awgn
+from jscc.channels.awgn import Awgn
+from jscc.draws import Draws
 from jscc.models import _linear, deepjscc
 from jscc.models._layers import ResidualBlock, SNRAttention
 from jscc.models._linear import LinearCode
@@ -208,8 +209,8 @@ def through(halves: tuple[deepjscc.Transmitter, deepjscc.Receiver], x: Tensor, s
     told = torch.full((len(x),), snr_db)
     s, side = halves[0](x, told, OPTIONS)
     channel = Awgn(told)
-    y, state = channel.apply(s, channel.draw(s.shape, torch.Generator().manual_seed(1)))
-    x_hat: Tensor = halves[1](y, side, state, OPTIONS)
+    y, truth = channel.apply(s, channel.draw(s.shape, Draws(torch.Generator().manual_seed(1))))
+    x_hat: Tensor = halves[1](y, side, truth.state(), OPTIONS)
     return x_hat
 
 

@@ -13,7 +13,8 @@ from scipy.optimize import brentq
 from skimage import data
 from torch import Tensor
 
-from jscc.channels import Awgn
+from jscc.channels.awgn import Awgn
+from jscc.draws import Draws
 from jscc.models.softcast import Config, Options, Receiver, Transmitter
 from jscc.serving import tensors
 from jscc.signals import ChannelState, Side
@@ -45,8 +46,8 @@ def mean_squared_error(x: Tensor, snr_db: float, told_db: float | None = None, c
     """Return the error per sample after AWGN of snr_db, while the transmitter is told told_db."""
     s, side = encode(x, snr_db if told_db is None else told_db, config)
     channel = Awgn(torch.full((len(x),), snr_db))
-    y, state = channel.apply(s, channel.draw(s.shape, torch.Generator().manual_seed(0)))
-    return float((decode(y, side, state.noise_power, config) - x).square().mean())
+    y, truth = channel.apply(s, channel.draw(s.shape, Draws(torch.Generator().manual_seed(0))))
+    return float((decode(y, side, truth.noise_power, config) - x).square().mean())
 
 
 def db(ratio: float) -> float:

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from jscc.channels import Awgn
+from jscc.channels.awgn import Awgn
 from jscc.data import div2k
 from jscc.images import read_image
 from trainer import __main__ as command_line
