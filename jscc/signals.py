@@ -5,7 +5,6 @@ the symbols really sent. A channel use is one real symbol, so the bandwidth rati
 counts complex symbols states `rho / 2`. Noise has the variance `10^(-snr_db / 10)` per real symbol.
 """
 
-import hashlib
 import math
 from dataclasses import dataclass
 
@@ -119,22 +118,6 @@ def normalise_power(z: Tensor) -> tuple[Tensor, Tensor]:
     """
     scale = z.square().mean(dim=1, keepdim=True).clamp_min(_POWER_FLOOR).sqrt()
     return z / scale, scale
-
-
-def derive_seed(root_seed: int, image_id: str, snr_db: float, draw: int) -> int:
-    """Return the 63-bit seed of one noise realisation.
-
-    It depends on nothing but its arguments: not on the method, the replica, the order or the batch, so two methods
-    that send equally many symbols meet the same noise.
-
-    Args:
-        root_seed: seed of the whole sweep.
-        image_id: data set and file name, such as "kodak/kodim01".
-        snr_db: channel SNR in dB; equal to 1e-6 dB means equal.
-        draw: number of the noise draw, from 0.
-    """
-    key = f"{root_seed}|{image_id}|{round(snr_db, 6) + 0.0:.6f}|{draw}".encode()
-    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 1
 
 
 def noise_generator(seed: int) -> torch.Generator:

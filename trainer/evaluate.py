@@ -12,7 +12,8 @@ from jscc.data.datasets import Dataset
 from jscc.images import Pixels, read_image
 from jscc.link import Link
 from jscc.quality import scores
-from jscc.signals import derive_seed, noise_generator
+from jscc.seeds import derive_seed
+from jscc.signals import noise_generator
 from trainer import run_folder
 from trainer.build import build, card_path
 

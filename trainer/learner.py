@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from jscc.link import Link
-from jscc.signals import derive_seed
+from jscc.seeds import derive_seed
 from trainer.data import Crops, Photos
 from trainer.losses import Loss, Reference, mse_per_image, psnr_db
 from trainer.objective import wrap

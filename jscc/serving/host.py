@@ -81,7 +81,7 @@ class Host:
             except ModuleNotFoundError as error:  # an extra that this installation lacks must not stop the others
                 self._missing[card.name] = f": {error}"
                 _log.warning("checkpoint %s is not served: %s", card.name, error)
-        self._served = [_served(hosted) for hosted in self.hosted]
+        self._served = [_served(hosted, half) for hosted in self.hosted]
 
     def _load(self, folder: Path, card: checkpoints.Card, half: checkpoints.Half) -> Hosted:
         method = models.load(card.method)
@@ -126,7 +126,8 @@ class Host:
             torch.cuda.synchronize()
 
 
-def _served(hosted: Hosted) -> pb.ServedMethod:
+def _served(hosted: Hosted, half: checkpoints.Half) -> pb.ServedMethod:
+    options = convert.options_in_force(hosted.method.options_type())
     card = hosted.card
     channel_uses = hosted.config.layout(*NOMINAL_SIZE_PX).channel_uses
     learned: dict[str, list[float]] = getattr(hosted.module, "learned", dict)()
@@ -140,7 +141,8 @@ def _served(hosted: Hosted) -> pb.ServedMethod:
         rho=bandwidth_ratio(channel_uses, *NOMINAL_SIZE_PX),
         parameters=hosted.parameters,
         config_json=json.dumps(card.config, sort_keys=True),
-        options=convert.options_in_force(hosted.method.options_type()),
+        send_options=options if half == "transmitter" else {},
+        receive_options=options if half == "receiver" else {},
         learned=[pb.LearnedValues(name=name, values=values) for name, values in sorted(learned.items())],
         studies=[_study(hosted, study) for study in getattr(hosted.config, "studies", tuple)()],
         kodak_psnr_db=card.kodak_psnr_db,

@@ -50,8 +50,10 @@ def state_from_wire(state: pb.ChannelState, device: str) -> ChannelState:
     """Read the channel state of one image.
 
     Raises:
-        CodecError: the noise power is no power.
+        CodecError: the noise power is missing or no power.
     """
+    if not state.HasField("noise_power"):
+        raise CodecError("state.noise_power: missing in ChannelState")
     if not 0 <= state.noise_power < float("inf"):
         raise CodecError(f"state.noise_power: {state.noise_power} must be a number of at least 0")
     return ChannelState(torch.tensor([state.noise_power], dtype=torch.float32, device=device))

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from google.protobuf.message import Message
+
 from jscc import config
 from jscc.limits import MAX_SEED
 from jscc.wire.codec import CodecError
@@ -28,6 +30,17 @@ def check_context(context: pb.RequestContext) -> None:
     if context.seed > MAX_SEED:
         raise CodecError(f"context.seed: {context.seed} is outside 0..2^63 - 1")
     _log.info("request %s", context.request_id)
+
+
+def require(message: Message, *fields: str) -> None:
+    """Check that fields are set: what is missing is refused by name, never taken as zero.
+
+    Raises:
+        CodecError: one is not; names it.
+    """
+    for field in fields:
+        if not message.HasField(field):
+            raise CodecError(f"{field}: missing in {message.DESCRIPTOR.name}")
 
 
 def options_to_wire(options: Mapping[str, Any]) -> dict[str, pb.OptionValue]:

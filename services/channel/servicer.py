@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from jscc import channels
-from jscc.channels import Channel
 from jscc.draws import Draws
 from jscc.serving import tensors
 from jscc.signals import noise_generator
@@ -31,15 +30,20 @@ class ChannelServicer:
         """Answer TransmitRequest bytes with TransmitResponse bytes.
 
         Raises:
-            ValueError: a field is out of its range or no channel is chosen.
+            ValueError: a field is missing or out of its range.
+            UnknownChannelError: there is no such channel.
         """
         request, symbols = codec.decode(pb.TransmitRequest, raw)
         s = tensors.symbols_from_wire(symbols)
         signal_power = float(s.double().square().mean())
         if signal_power > MAX_POWER:
             raise ValueError(f"symbols: mean power {signal_power:.4g}, the limit is 1")
-        channel = _model(request)
+        convert.require(request, "context", "channel")
+        convert.require(request.channel, "snr_db")
         convert.check_context(request.context)
+        kind = channels.load(request.channel.name)
+        options = convert.options_from_wire(kind.options_type, request.channel.options)
+        channel = kind.make(torch.tensor([request.channel.snr_db], dtype=torch.float32), options)
         hop.lap("deserialize", time.perf_counter_ns())
         draws = Draws(noise_generator(request.context.seed))
         with torch.inference_mode():
@@ -47,24 +51,25 @@ class ChannelServicer:
             y, truth = channel.apply(s, realisation)
             added_power = float((y - s).square().mean())
         answer = pb.TransmitResponse(
+            channel=symbols_pb2.ChannelModel(
+                name=kind.name, snr_db=request.channel.snr_db, options=convert.options_in_force(options)
+            ),
             state=symbols_pb2.ChannelState(noise_power=float(truth.noise_power[0])),
             noise_digest=realisation.digest,
             signal_power=signal_power,
             noise_power=added_power,
             channel_uses=s.shape[1],
         )
-        chosen = request.WhichOneof("channel")
-        assert chosen is not None
-        getattr(answer, chosen).CopyFrom(getattr(request, chosen))
         hop.lap("compute", time.perf_counter_ns())
         return codec.encode_timed(answer, y.numpy(), hop, time.perf_counter_ns)
 
     def warm_up(self) -> None:
         """Send one message through every channel model."""
-        for request in (
-            pb.TransmitRequest(awgn=symbols_pb2.Awgn(snr_db=0)),
-            pb.TransmitRequest(noiseless=symbols_pb2.Noiseless()),
-        ):
+        for name in channels.names():
+            request = pb.TransmitRequest(
+                context=symbols_pb2.RequestContext(request_id="warm-up"),
+                channel=symbols_pb2.ChannelModel(name=name, snr_db=0.0),
+            )
             raw = codec.encode(request, np.ones((1, 1024), dtype=np.float32))
             self.transmit(raw, codec.Hop.start(time.perf_counter_ns(), len(raw)))
 
@@ -72,7 +77,10 @@ class ChannelServicer:
         """Say what is served here."""
         answer = description("channel", self._settings)
         answer.device, answer.precision = "cpu", "float32"
-        answer.channels.extend(CHANNELS)
+        answer.channels.extend(
+            symbols_pb2.ServedChannel(name=name, options=convert.options_in_force(channels.load(name).options_type()))
+            for name in channels.names()
+        )
         return pb.ChannelServiceDescribeResponse(description=answer)
 
     def service(self) -> Service:
@@ -82,15 +90,5 @@ class ChannelServicer:
             compute={"Transmit": self.transmit},
             direct={"Describe": self.describe},
             warm_up=self.warm_up,
-            health_names=CHANNELS,
+            health_names=tuple(channels.names()),
         )
-
-
-CHANNELS = tuple(field.name for field in pb.TransmitRequest.DESCRIPTOR.oneofs_by_name["channel"].fields)
-
-
-def _model(request: pb.TransmitRequest) -> Channel:
-    name = request.WhichOneof("channel")
-    if name is None:
-        raise ValueError(f"channel: none chosen (known: {', '.join(CHANNELS)})")
-    return channels.make(name, torch.tensor([request.awgn.snr_db], dtype=torch.float32), {})

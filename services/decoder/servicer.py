@@ -33,6 +33,7 @@ class DecoderServicer:
             CheckpointMismatchError: the symbols are of another checkpoint.
         """
         request, symbols = codec.decode(pb.DecodeRequest, raw)
+        convert.require(request, "context", "side", "state")
         convert.check_context(request.context)
         hosted = self._pick(request.context)
         options = convert.options_from_wire(hosted.method.options_type, request.options)

@@ -31,13 +31,14 @@ class EncoderServicer:
             CheckpointMismatchError: the wanted checkpoint is not here.
         """
         request, image = codec.decode(pb.EncodeRequest, raw)
+        convert.require(request, "context", "told_snr_db")
         convert.check_context(request.context)
         hosted = self._pick(request.context)
         options = convert.options_from_wire(hosted.method.options_type, request.options)
-        if not MIN_SNR_DB <= request.snr_db <= MAX_SNR_DB:
-            raise ValueError(f"snr_db: {request.snr_db} is outside {MIN_SNR_DB:g}..{MAX_SNR_DB:g} dB")
+        if not MIN_SNR_DB <= request.told_snr_db <= MAX_SNR_DB:
+            raise ValueError(f"told_snr_db: {request.told_snr_db} is outside {MIN_SNR_DB:g}..{MAX_SNR_DB:g} dB")
         x = _to_tensor(image).to(self._host.device)
-        snr_db = torch.tensor([request.snr_db], dtype=torch.float32, device=self._host.device)
+        snr_db = torch.tensor([request.told_snr_db], dtype=torch.float32, device=self._host.device)
         hop.lap("deserialize", time.perf_counter_ns())
         with self._host.computing():
             s, side = hosted.module(x, snr_db, options)
@@ -47,6 +48,7 @@ class EncoderServicer:
             checkpoint_digest=hosted.card.digest,
             side=tensors.side_to_wire(side),
             header_bits=side.header_bits,
+            options=convert.options_in_force(options),
         )
         return codec.encode_timed(answer, s.float().cpu().numpy(), hop, time.perf_counter_ns)
 
@@ -57,7 +59,7 @@ class EncoderServicer:
             context = symbols_pb2.RequestContext(
                 method=hosted.card.name, checkpoint_digest=hosted.card.digest, request_id="warm-up"
             )
-            raw = codec.encode(pb.EncodeRequest(context=context), image)
+            raw = codec.encode(pb.EncodeRequest(context=context, told_snr_db=0.0), image)
             self.encode(raw, codec.Hop.start(time.perf_counter_ns(), len(raw)))
 
     async def describe(self, raw: bytes) -> pb.EncoderServiceDescribeResponse:

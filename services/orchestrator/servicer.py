@@ -10,17 +10,20 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from jscc.data.datasets import open_dataset
+from jscc.images import ImageTooLargeError, encode_png
 from jscc.wire.codec import CodecError
 from jscc.wire.describe import description
+from jscc.wire.errors import TooLargeError
 from jscc.wire.server import Service
 from jscc.wire.v1 import orchestrator_pb2 as pb
-from services.orchestrator.link.send import send_image
+from services.orchestrator import messages
 from services.orchestrator.link.star import Addresses, Link
 from services.orchestrator.link.transmission import Engine, load_lpips
 from services.orchestrator.report.write import write_report
-from services.orchestrator.results.store import Store
 from services.orchestrator.settings import OrchestratorSettings
 from services.orchestrator.sweep import whole
+from services.orchestrator.sweep.record import row_of
+from services.orchestrator.sweep.run import Sweep
 
 _log = logging.getLogger(__name__)
 
@@ -55,10 +58,19 @@ class OrchestratorServicer:
         """Answer SendImageRequest bytes.
 
         Raises:
-            ValueError: a field is out of its range or the file is no image.
+            TooLargeError: the image has too many pixels.
+            ValueError: a field is missing or out of its range, or the file is no image.
             LinkError: a hop failed.
         """
-        return await send_image(self._engine, _parse(pb.SendImageRequest, raw))
+        request = _parse(pb.SendImageRequest, raw)
+        job = messages.job_of(request)
+        try:
+            transmission = await self._engine.transmit(job, request.image_file)
+        except ImageTooLargeError as error:
+            raise TooLargeError(str(error)) from error
+        png = await asyncio.to_thread(encode_png, transmission.delivery.pixels)
+        row = row_of(transmission, job.image_id.rpartition("/")[0])
+        return pb.SendImageResponse(report=messages.report_of(row), image_png=png)
 
     async def run_sweep(self, raw: bytes) -> AsyncIterator[Message]:
         """Answer RunSweepRequest bytes with a stream of progress.
@@ -81,34 +93,21 @@ class OrchestratorServicer:
             self._running.discard(request.name)
 
     async def _sweep(self, request: pb.RunSweepRequest) -> AsyncGenerator[pb.RunSweepResponse]:
-        folder = self._settings.runs / request.name
-        wanted = whole.SweepCommand(
-            dataset=await asyncio.to_thread(open_dataset, request.dataset or "kodak"),
-            methods=tuple(request.methods),
-            snr_db=tuple(request.snr_db),
-            folder=folder,
-            command=f"RunSweep {request.name}",
-        )
-        settings = {
-            "draws": request.draws or 1,
-            "seed": request.seed,
-            "channel": "awgn",
-            "options": {},
-            "studies": tuple(request.methods) == whole.ALL,
-            "concurrency": self._settings.concurrency,
-            "patience_s": self._settings.start_timeout_s,
-        }
-        folder.mkdir(parents=True, exist_ok=True)
-        with Store(folder / "results.sqlite") as store:
-            sweep = whole.plan(self._engine, wanted, settings, store)
-            if wanted.dataset.note:
-                yield pb.RunSweepResponse(total=sweep.total, message=wanted.dataset.note)
+        spec = messages.spec_of(request, self._settings.concurrency, self._settings.start_timeout_s)
+        dataset = await asyncio.to_thread(open_dataset, request.dataset or "kodak")
+        run = whole.Run(spec, dataset, self._settings.runs / request.name, f"RunSweep {request.name}")
+        spec, points = await whole.plan(self._engine, run)
+        with whole.open_store(run.folder) as store:
+            sweep = Sweep(self._engine, dataset, spec, points, store)
+            whole.keep_record(run, sweep, self._engine, store)
+            if dataset.note:
+                yield pb.RunSweepResponse(total=sweep.total, message=dataset.note)
             async with aclosing(sweep.run()) as steps:
                 async for progress in steps:
                     yield pb.RunSweepResponse(
                         done=progress.done, total=progress.total, left_s=progress.left_s, message=progress.message
                     )
-        summary = await asyncio.to_thread(write_report, folder)
+        summary = await asyncio.to_thread(write_report, run.folder)
         yield pb.RunSweepResponse(done=sweep.total, total=sweep.total, summary_md=summary)
 
     async def describe(self, raw: bytes) -> pb.OrchestratorServiceDescribeResponse:

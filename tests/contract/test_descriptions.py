@@ -78,7 +78,7 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_a_service_describes_options_learned_values_and_studies(folder: Path) -> None:
     (served,) = Host(folder, "receiver", "", "cpu", "float32").describe("decoder", {}).methods
     assert (served.name, served.method) == ("talkative", "deepjscc")
-    assert convert.plain_options(served.options) == {"K": 4}
+    assert convert.plain_options(served.receive_options) == {"K": 4}
     assert [(item.name, list(item.values)) for item in served.learned] == [("step_size", [0.5, 0.25])]
     first, second = served.studies
     assert (convert.plain_options(first.options), list(first.snr_db), first.images) == ({"K": 2}, [0.0, 10.0], 0)

@@ -24,20 +24,15 @@ class TransmitRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CONTEXT_FIELD_NUMBER: _builtins.int
-    AWGN_FIELD_NUMBER: _builtins.int
-    NOISELESS_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
     SYMBOLS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def context(self) -> _symbols_pb2.RequestContext:
         """Seed of the noise; method and digest are only logged."""
 
     @_builtins.property
-    def awgn(self) -> _symbols_pb2.Awgn:
-        """White Gaussian noise."""
-
-    @_builtins.property
-    def noiseless(self) -> _symbols_pb2.Noiseless:
-        """No noise."""
+    def channel(self) -> _symbols_pb2.ChannelModel:
+        """The channel. Must be set."""
 
     @_builtins.property
     def symbols(self) -> _symbols_pb2.Tensor:
@@ -47,17 +42,14 @@ class TransmitRequest(_message.Message):
         self,
         *,
         context: _symbols_pb2.RequestContext | None = ...,
-        awgn: _symbols_pb2.Awgn | None = ...,
-        noiseless: _symbols_pb2.Noiseless | None = ...,
+        channel: _symbols_pb2.ChannelModel | None = ...,
         symbols: _symbols_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["awgn", b"awgn", "channel", b"channel", "context", b"context", "noiseless", b"noiseless", "symbols", b"symbols"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "context", b"context", "symbols", b"symbols"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["awgn", b"awgn", "channel", b"channel", "context", b"context", "noiseless", b"noiseless", "symbols", b"symbols"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "context", b"context", "symbols", b"symbols"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_channel: _TypeAlias = _typing.Literal["awgn", "noiseless"]  # noqa: Y015
-    _WhichOneofArgType_channel: _TypeAlias = _typing.Literal["channel", b"channel"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_channel) -> _WhichOneofReturnType_channel | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TransmitRequest: _TypeAlias = TransmitRequest  # noqa: Y015
 
@@ -67,8 +59,7 @@ class TransmitResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    AWGN_FIELD_NUMBER: _builtins.int
-    NOISELESS_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     NOISE_DIGEST_FIELD_NUMBER: _builtins.int
     SIGNAL_POWER_FIELD_NUMBER: _builtins.int
@@ -77,7 +68,7 @@ class TransmitResponse(_message.Message):
     SYMBOLS_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
     noise_digest: _builtins.str
-    """Digest of the noise realisation, 16 hex digits: equal digests mean equal noise."""
+    """Digest of everything random, gains and noise, 16 hex digits: equal digests mean equal air."""
     signal_power: _builtins.float
     """Measured mean power of the sent symbols."""
     noise_power: _builtins.float
@@ -85,12 +76,8 @@ class TransmitResponse(_message.Message):
     channel_uses: _builtins.int
     """Real channel uses of this message."""
     @_builtins.property
-    def awgn(self) -> _symbols_pb2.Awgn:
-        """White Gaussian noise."""
-
-    @_builtins.property
-    def noiseless(self) -> _symbols_pb2.Noiseless:
-        """No noise."""
+    def channel(self) -> _symbols_pb2.ChannelModel:
+        """The channel that was in force, every option with its value."""
 
     @_builtins.property
     def state(self) -> _symbols_pb2.ChannelState:
@@ -107,8 +94,7 @@ class TransmitResponse(_message.Message):
     def __init__(
         self,
         *,
-        awgn: _symbols_pb2.Awgn | None = ...,
-        noiseless: _symbols_pb2.Noiseless | None = ...,
+        channel: _symbols_pb2.ChannelModel | None = ...,
         state: _symbols_pb2.ChannelState | None = ...,
         noise_digest: _builtins.str = ...,
         signal_power: _builtins.float = ...,
@@ -117,13 +103,11 @@ class TransmitResponse(_message.Message):
         symbols: _symbols_pb2.Tensor | None = ...,
         timing: _symbols_pb2.HopTiming | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["awgn", b"awgn", "channel", b"channel", "noiseless", b"noiseless", "state", b"state", "symbols", b"symbols", "timing", b"timing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "state", b"state", "symbols", b"symbols", "timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["awgn", b"awgn", "channel", b"channel", "channel_uses", b"channel_uses", "noise_digest", b"noise_digest", "noise_power", b"noise_power", "noiseless", b"noiseless", "signal_power", b"signal_power", "state", b"state", "symbols", b"symbols", "timing", b"timing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "channel_uses", b"channel_uses", "noise_digest", b"noise_digest", "noise_power", b"noise_power", "signal_power", b"signal_power", "state", b"state", "symbols", b"symbols", "timing", b"timing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_channel: _TypeAlias = _typing.Literal["awgn", "noiseless"]  # noqa: Y015
-    _WhichOneofArgType_channel: _TypeAlias = _typing.Literal["channel", b"channel"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_channel) -> _WhichOneofReturnType_channel | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TransmitResponse: _TypeAlias = TransmitResponse  # noqa: Y015
 

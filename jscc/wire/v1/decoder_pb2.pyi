@@ -57,15 +57,15 @@ class DecodeRequest(_message.Message):
 
     @_builtins.property
     def side(self) -> _symbols_pb2.SideInformation:
-        """What the transmitter told."""
+        """What the transmitter told. Must be set."""
 
     @_builtins.property
     def state(self) -> _symbols_pb2.ChannelState:
-        """What the channel told."""
+        """What the channel told. Must be set."""
 
     @_builtins.property
     def options(self) -> _containers.MessageMap[_builtins.str, _symbols_pb2.OptionValue]:
-        """The method's options; those left out keep their defaults."""
+        """The method's receive options; those left out keep their defaults."""
 
     @_builtins.property
     def symbols(self) -> _symbols_pb2.Tensor:
@@ -123,7 +123,7 @@ class DecodeResponse(_message.Message):
     """Digest of the checkpoint that decoded, 16 hex digits."""
     @_builtins.property
     def options(self) -> _containers.MessageMap[_builtins.str, _symbols_pb2.OptionValue]:
-        """The options in force, defaults included."""
+        """The receive options in force, defaults included."""
 
     @_builtins.property
     def image(self) -> _symbols_pb2.Tensor:

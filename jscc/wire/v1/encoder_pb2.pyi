@@ -47,18 +47,18 @@ class EncodeRequest(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     CONTEXT_FIELD_NUMBER: _builtins.int
-    SNR_DB_FIELD_NUMBER: _builtins.int
+    TOLD_SNR_DB_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
-    snr_db: _builtins.float
-    """What the transmitter is told about the channel: its SNR per real symbol in dB, -30..60."""
+    told_snr_db: _builtins.float
+    """What the transmitter is told about the channel: its SNR per real symbol in dB, -30..60. Must be set."""
     @_builtins.property
     def context(self) -> _symbols_pb2.RequestContext:
         """Method, checkpoint, seed."""
 
     @_builtins.property
     def options(self) -> _containers.MessageMap[_builtins.str, _symbols_pb2.OptionValue]:
-        """The method's options; those left out keep their defaults."""
+        """The method's send options; those left out keep their defaults."""
 
     @_builtins.property
     def image(self) -> _symbols_pb2.Tensor:
@@ -68,15 +68,17 @@ class EncodeRequest(_message.Message):
         self,
         *,
         context: _symbols_pb2.RequestContext | None = ...,
-        snr_db: _builtins.float = ...,
+        told_snr_db: _builtins.float | None = ...,
         options: _abc.Mapping[_builtins.str, _symbols_pb2.OptionValue] | None = ...,
         image: _symbols_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "image", b"image"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_told_snr_db", b"_told_snr_db", "context", b"context", "image", b"image", "told_snr_db", b"told_snr_db"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "image", b"image", "options", b"options", "snr_db", b"snr_db"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_told_snr_db", b"_told_snr_db", "context", b"context", "image", b"image", "options", b"options", "told_snr_db", b"told_snr_db"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__told_snr_db: _TypeAlias = _typing.Literal["told_snr_db"]  # noqa: Y015
+    _WhichOneofArgType__told_snr_db: _TypeAlias = _typing.Literal["_told_snr_db", b"_told_snr_db"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__told_snr_db) -> _WhichOneofReturnType__told_snr_db | None: ...
 
 Global___EncodeRequest: _TypeAlias = EncodeRequest  # noqa: Y015
 
@@ -86,11 +88,33 @@ class EncodeResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class OptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _symbols_pb2.OptionValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _symbols_pb2.OptionValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     CHECKPOINT_DIGEST_FIELD_NUMBER: _builtins.int
     SIDE_FIELD_NUMBER: _builtins.int
     HEADER_BITS_FIELD_NUMBER: _builtins.int
     SYMBOLS_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     checkpoint_digest: _builtins.str
     """Digest of the checkpoint that made the symbols, 16 hex digits."""
     header_bits: _builtins.int
@@ -107,6 +131,10 @@ class EncodeResponse(_message.Message):
     def timing(self) -> _symbols_pb2.HopTiming:
         """Where the time went."""
 
+    @_builtins.property
+    def options(self) -> _containers.MessageMap[_builtins.str, _symbols_pb2.OptionValue]:
+        """The send options in force, defaults included."""
+
     def __init__(
         self,
         *,
@@ -115,10 +143,11 @@ class EncodeResponse(_message.Message):
         header_bits: _builtins.int = ...,
         symbols: _symbols_pb2.Tensor | None = ...,
         timing: _symbols_pb2.HopTiming | None = ...,
+        options: _abc.Mapping[_builtins.str, _symbols_pb2.OptionValue] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["side", b"side", "symbols", b"symbols", "timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_digest", b"checkpoint_digest", "header_bits", b"header_bits", "side", b"side", "symbols", b"symbols", "timing", b"timing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_digest", b"checkpoint_digest", "header_bits", b"header_bits", "options", b"options", "side", b"side", "symbols", b"symbols", "timing", b"timing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

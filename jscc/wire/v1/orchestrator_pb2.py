@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from jscc.wire.v1 import symbols_pb2 as jscc_dot_wire_dot_v1_dot_symbols__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fjscc/wire/v1/orchestrator.proto\x12\x0cjscc.wire.v1\x1a\x1ajscc/wire/v1/symbols.proto\"\xca\x02\n\x10SendImageRequest\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\"\n\x04\x61wgn\x18\x02 \x01(\x0b\x32\x12.jscc.wire.v1.AwgnH\x00\x12,\n\tnoiseless\x18\x03 \x01(\x0b\x32\x17.jscc.wire.v1.NoiselessH\x00\x12<\n\x07options\x18\x04 \x03(\x0b\x32+.jscc.wire.v1.SendImageRequest.OptionsEntry\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x0c\n\x04\x64raw\x18\x06 \x01(\r\x12\x10\n\x08image_id\x18\x07 \x01(\t\x12\x12\n\nimage_file\x18\x08 \x01(\x0c\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\x42\t\n\x07\x63hannel\"\x87\x01\n\x07Quality\x12\x14\n\x07psnr_db\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\x04ssim\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x14\n\x07ms_ssim\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x12\n\x05lpips\x18\x04 \x01(\x01H\x03\x88\x01\x01\x42\n\n\x08_psnr_dbB\x07\n\x05_ssimB\n\n\x08_ms_ssimB\x08\n\x06_lpips\"U\n\tHopReport\x12\x0b\n\x03hop\x18\x01 \x01(\t\x12\x12\n\nnetwork_ns\x18\x02 \x01(\x03\x12\'\n\x06timing\x18\x03 \x01(\x0b\x32\x17.jscc.wire.v1.HopTiming\"\xb1\x02\n\x12TransmissionReport\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x19\n\x11\x63heckpoint_digest\x18\x02 \x01(\t\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x0b\n\x03rho\x18\x04 \x01(\x01\x12\x14\n\x0c\x63hannel_uses\x18\x05 \x01(\x04\x12\x13\n\x0bheader_bits\x18\x06 \x01(\r\x12\x14\n\x0cnoise_digest\x18\x07 \x01(\t\x12&\n\x07quality\x18\x08 \x01(\x0b\x32\x15.jscc.wire.v1.Quality\x12%\n\x04hops\x18\t \x03(\x0b\x32\x17.jscc.wire.v1.HopReport\x12\x0f\n\x07load_ns\x18\n \x01(\x03\x12\x10\n\x08\x63odec_ns\x18\x0b \x01(\x03\x12\x10\n\x08score_ns\x18\x0c \x01(\x03\x12\x10\n\x08total_ns\x18\r \x01(\x03\"X\n\x11SendImageResponse\x12\x30\n\x06report\x18\x01 \x01(\x0b\x32 .jscc.wire.v1.TransmissionReport\x12\x11\n\timage_png\x18\x02 \x01(\x0c\"n\n\x0fRunSweepRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x0f\n\x07methods\x18\x03 \x03(\t\x12\x0e\n\x06snr_db\x18\x04 \x03(\x01\x12\r\n\x05\x64raws\x18\x05 \x01(\r\x12\x0c\n\x04seed\x18\x06 \x01(\x04\"d\n\x10RunSweepResponse\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x0e\n\x06left_s\x18\x03 \x01(\x01\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x12\n\nsummary_md\x18\x05 \x01(\t\"$\n\"OrchestratorServiceDescribeRequest\"\x90\x01\n#OrchestratorServiceDescribeResponse\x12\x35\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32 .jscc.wire.v1.ServiceDescription\x12\x32\n\x08services\x18\x02 \x03(\x0b\x32 .jscc.wire.v1.ServiceDescription2\xa1\x02\n\x13OrchestratorService\x12L\n\tSendImage\x12\x1e.jscc.wire.v1.SendImageRequest\x1a\x1f.jscc.wire.v1.SendImageResponse\x12K\n\x08RunSweep\x12\x1d.jscc.wire.v1.RunSweepRequest\x1a\x1e.jscc.wire.v1.RunSweepResponse0\x01\x12o\n\x08\x44\x65scribe\x12\x30.jscc.wire.v1.OrchestratorServiceDescribeRequest\x1a\x31.jscc.wire.v1.OrchestratorServiceDescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fjscc/wire/v1/orchestrator.proto\x12\x0cjscc.wire.v1\x1a\x1ajscc/wire/v1/symbols.proto\"\xe0\x02\n\x10SendImageRequest\x12\x0e\n\x06method\x18\x01 \x01(\t\x12+\n\x07\x63hannel\x18\x02 \x01(\x0b\x32\x1a.jscc.wire.v1.ChannelModel\x12\x18\n\x0btold_snr_db\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12<\n\x07options\x18\x04 \x03(\x0b\x32+.jscc.wire.v1.SendImageRequest.OptionsEntry\x12\x11\n\x04seed\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12\x11\n\x04\x64raw\x18\x06 \x01(\rH\x02\x88\x01\x01\x12\x10\n\x08image_id\x18\x07 \x01(\t\x12\x12\n\nimage_file\x18\x08 \x01(\x0c\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\x42\x0e\n\x0c_told_snr_dbB\x07\n\x05_seedB\x07\n\x05_draw\"\x87\x01\n\x07Quality\x12\x14\n\x07psnr_db\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\x04ssim\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x14\n\x07ms_ssim\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x12\n\x05lpips\x18\x04 \x01(\x01H\x03\x88\x01\x01\x42\n\n\x08_psnr_dbB\x07\n\x05_ssimB\n\n\x08_ms_ssimB\x08\n\x06_lpips\"g\n\tHopReport\x12\x0b\n\x03hop\x18\x01 \x01(\t\x12\x12\n\nnetwork_ns\x18\x02 \x01(\x03\x12\'\n\x06timing\x18\x03 \x01(\x0b\x32\x17.jscc.wire.v1.HopTiming\x12\x10\n\x08\x63odec_ns\x18\x04 \x01(\x03\"\xf4\x04\n\x12TransmissionReport\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x19\n\x11\x63heckpoint_digest\x18\x02 \x01(\t\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x0b\n\x03rho\x18\x04 \x01(\x01\x12\x14\n\x0c\x63hannel_uses\x18\x05 \x01(\x04\x12\x13\n\x0bheader_bits\x18\x06 \x01(\r\x12\x14\n\x0cnoise_digest\x18\x07 \x01(\t\x12&\n\x07quality\x18\x08 \x01(\x0b\x32\x15.jscc.wire.v1.Quality\x12%\n\x04hops\x18\t \x03(\x0b\x32\x17.jscc.wire.v1.HopReport\x12\x0f\n\x07load_ns\x18\n \x01(\x03\x12\x10\n\x08score_ns\x18\x0c \x01(\x03\x12\x10\n\x08total_ns\x18\r \x01(\x03\x12\x1a\n\x12transmitter_digest\x18\x0e \x01(\t\x12+\n\x07\x63hannel\x18\x0f \x01(\x0b\x32\x1a.jscc.wire.v1.ChannelModel\x12\x13\n\x0btold_snr_db\x18\x10 \x01(\x01\x12>\n\x07options\x18\x11 \x03(\x0b\x32-.jscc.wire.v1.TransmissionReport.OptionsEntry\x12\x10\n\x08image_id\x18\x12 \x01(\t\x12\x14\n\x0cimage_digest\x18\x13 \x01(\t\x12\x0c\n\x04\x64raw\x18\x14 \x01(\r\x12\x11\n\theight_px\x18\x15 \x01(\r\x12\x10\n\x08width_px\x18\x16 \x01(\r\x12\x0f\n\x07started\x18\x17 \x01(\t\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\"X\n\x11SendImageResponse\x12\x30\n\x06report\x18\x01 \x01(\x0b\x32 .jscc.wire.v1.TransmissionReport\x12\x11\n\timage_png\x18\x02 \x01(\x0c\"\xda\x04\n\x0fRunSweepRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x0f\n\x07methods\x18\x03 \x03(\t\x12\x0e\n\x06snr_db\x18\x04 \x03(\x01\x12\x12\n\x05\x64raws\x18\x05 \x01(\rH\x00\x88\x01\x01\x12\x11\n\x04seed\x18\x06 \x01(\x04H\x01\x88\x01\x01\x12\x0f\n\x07\x63hannel\x18\x07 \x01(\t\x12J\n\x0f\x63hannel_options\x18\x08 \x03(\x0b\x32\x31.jscc.wire.v1.RunSweepRequest.ChannelOptionsEntry\x12\x18\n\x0btold_snr_db\x18\t \x01(\x01H\x02\x88\x01\x01\x12\x1a\n\rtold_above_db\x18\n \x01(\x01H\x03\x88\x01\x01\x12;\n\x07options\x18\x0b \x03(\x0b\x32*.jscc.wire.v1.RunSweepRequest.OptionsEntry\x12\x14\n\x07studies\x18\x0c \x01(\x08H\x04\x88\x01\x01\x12\x12\n\x05limit\x18\r \x01(\rH\x05\x88\x01\x01\x1aP\n\x13\x43hannelOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\x42\x08\n\x06_drawsB\x07\n\x05_seedB\x0e\n\x0c_told_snr_dbB\x10\n\x0e_told_above_dbB\n\n\x08_studiesB\x08\n\x06_limit\"d\n\x10RunSweepResponse\x12\x0c\n\x04\x64one\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x0e\n\x06left_s\x18\x03 \x01(\x01\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x12\n\nsummary_md\x18\x05 \x01(\t\"$\n\"OrchestratorServiceDescribeRequest\"\x90\x01\n#OrchestratorServiceDescribeResponse\x12\x35\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32 .jscc.wire.v1.ServiceDescription\x12\x32\n\x08services\x18\x02 \x03(\x0b\x32 .jscc.wire.v1.ServiceDescription2\xa1\x02\n\x13OrchestratorService\x12L\n\tSendImage\x12\x1e.jscc.wire.v1.SendImageRequest\x1a\x1f.jscc.wire.v1.SendImageResponse\x12K\n\x08RunSweep\x12\x1d.jscc.wire.v1.RunSweepRequest\x1a\x1e.jscc.wire.v1.RunSweepResponse0\x01\x12o\n\x08\x44\x65scribe\x12\x30.jscc.wire.v1.OrchestratorServiceDescribeRequest\x1a\x31.jscc.wire.v1.OrchestratorServiceDescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,26 +34,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SENDIMAGEREQUEST_OPTIONSENTRY']._loaded_options = None
   _globals['_SENDIMAGEREQUEST_OPTIONSENTRY']._serialized_options = b'8\001'
+  _globals['_TRANSMISSIONREPORT_OPTIONSENTRY']._loaded_options = None
+  _globals['_TRANSMISSIONREPORT_OPTIONSENTRY']._serialized_options = b'8\001'
+  _globals['_RUNSWEEPREQUEST_CHANNELOPTIONSENTRY']._loaded_options = None
+  _globals['_RUNSWEEPREQUEST_CHANNELOPTIONSENTRY']._serialized_options = b'8\001'
+  _globals['_RUNSWEEPREQUEST_OPTIONSENTRY']._loaded_options = None
+  _globals['_RUNSWEEPREQUEST_OPTIONSENTRY']._serialized_options = b'8\001'
   _globals['_SENDIMAGEREQUEST']._serialized_start=78
-  _globals['_SENDIMAGEREQUEST']._serialized_end=408
-  _globals['_SENDIMAGEREQUEST_OPTIONSENTRY']._serialized_start=324
-  _globals['_SENDIMAGEREQUEST_OPTIONSENTRY']._serialized_end=397
-  _globals['_QUALITY']._serialized_start=411
-  _globals['_QUALITY']._serialized_end=546
-  _globals['_HOPREPORT']._serialized_start=548
-  _globals['_HOPREPORT']._serialized_end=633
-  _globals['_TRANSMISSIONREPORT']._serialized_start=636
-  _globals['_TRANSMISSIONREPORT']._serialized_end=941
-  _globals['_SENDIMAGERESPONSE']._serialized_start=943
-  _globals['_SENDIMAGERESPONSE']._serialized_end=1031
-  _globals['_RUNSWEEPREQUEST']._serialized_start=1033
-  _globals['_RUNSWEEPREQUEST']._serialized_end=1143
-  _globals['_RUNSWEEPRESPONSE']._serialized_start=1145
-  _globals['_RUNSWEEPRESPONSE']._serialized_end=1245
-  _globals['_ORCHESTRATORSERVICEDESCRIBEREQUEST']._serialized_start=1247
-  _globals['_ORCHESTRATORSERVICEDESCRIBEREQUEST']._serialized_end=1283
-  _globals['_ORCHESTRATORSERVICEDESCRIBERESPONSE']._serialized_start=1286
-  _globals['_ORCHESTRATORSERVICEDESCRIBERESPONSE']._serialized_end=1430
-  _globals['_ORCHESTRATORSERVICE']._serialized_start=1433
-  _globals['_ORCHESTRATORSERVICE']._serialized_end=1722
+  _globals['_SENDIMAGEREQUEST']._serialized_end=430
+  _globals['_SENDIMAGEREQUEST_OPTIONSENTRY']._serialized_start=323
+  _globals['_SENDIMAGEREQUEST_OPTIONSENTRY']._serialized_end=396
+  _globals['_QUALITY']._serialized_start=433
+  _globals['_QUALITY']._serialized_end=568
+  _globals['_HOPREPORT']._serialized_start=570
+  _globals['_HOPREPORT']._serialized_end=673
+  _globals['_TRANSMISSIONREPORT']._serialized_start=676
+  _globals['_TRANSMISSIONREPORT']._serialized_end=1304
+  _globals['_TRANSMISSIONREPORT_OPTIONSENTRY']._serialized_start=323
+  _globals['_TRANSMISSIONREPORT_OPTIONSENTRY']._serialized_end=396
+  _globals['_SENDIMAGERESPONSE']._serialized_start=1306
+  _globals['_SENDIMAGERESPONSE']._serialized_end=1394
+  _globals['_RUNSWEEPREQUEST']._serialized_start=1397
+  _globals['_RUNSWEEPREQUEST']._serialized_end=1999
+  _globals['_RUNSWEEPREQUEST_CHANNELOPTIONSENTRY']._serialized_start=1769
+  _globals['_RUNSWEEPREQUEST_CHANNELOPTIONSENTRY']._serialized_end=1849
+  _globals['_RUNSWEEPREQUEST_OPTIONSENTRY']._serialized_start=323
+  _globals['_RUNSWEEPREQUEST_OPTIONSENTRY']._serialized_end=396
+  _globals['_RUNSWEEPRESPONSE']._serialized_start=2001
+  _globals['_RUNSWEEPRESPONSE']._serialized_end=2101
+  _globals['_ORCHESTRATORSERVICEDESCRIBEREQUEST']._serialized_start=2103
+  _globals['_ORCHESTRATORSERVICEDESCRIBEREQUEST']._serialized_end=2139
+  _globals['_ORCHESTRATORSERVICEDESCRIBERESPONSE']._serialized_start=2142
+  _globals['_ORCHESTRATORSERVICEDESCRIBERESPONSE']._serialized_end=2286
+  _globals['_ORCHESTRATORSERVICE']._serialized_start=2289
+  _globals['_ORCHESTRATORSERVICE']._serialized_end=2578
 # @@protoc_insertion_point(module_scope)

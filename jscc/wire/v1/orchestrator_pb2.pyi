@@ -47,8 +47,8 @@ class SendImageRequest(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     METHOD_FIELD_NUMBER: _builtins.int
-    AWGN_FIELD_NUMBER: _builtins.int
-    NOISELESS_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    TOLD_SNR_DB_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     DRAW_FIELD_NUMBER: _builtins.int
@@ -56,45 +56,52 @@ class SendImageRequest(_message.Message):
     IMAGE_FILE_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """Served name of the method; empty for the link's default."""
+    told_snr_db: _builtins.float
+    """What the transmitter is told instead of the channel's SNR, in dB, -30..60; left out: the truth."""
     seed: _builtins.int
-    """Root seed, 0..2^63 - 1."""
+    """Root seed, 0..2^63 - 1; left out: 0."""
     draw: _builtins.int
-    """Number of the noise draw, from 0."""
+    """Number of the noise draw, 0..2^31 - 1; left out: 0."""
     image_id: _builtins.str
-    """Name of the image; part of what the noise is derived from. At most 200 characters."""
+    """Name of the image, such as "kodak/kodim01"; part of what the noise is derived from. 1 to 200 characters."""
     image_file: _builtins.bytes
     """The image file: PNG, JPEG, WebP or what else Pillow reads, 1x1 to 4096x4096 pixels."""
     @_builtins.property
-    def awgn(self) -> _symbols_pb2.Awgn:
-        """White Gaussian noise."""
-
-    @_builtins.property
-    def noiseless(self) -> _symbols_pb2.Noiseless:
-        """No noise."""
+    def channel(self) -> _symbols_pb2.ChannelModel:
+        """The channel. Must be set."""
 
     @_builtins.property
     def options(self) -> _containers.MessageMap[_builtins.str, _symbols_pb2.OptionValue]:
-        """The method's options; those left out keep their defaults."""
+        """Options of either half of the method; those left out keep their defaults."""
 
     def __init__(
         self,
         *,
         method: _builtins.str = ...,
-        awgn: _symbols_pb2.Awgn | None = ...,
-        noiseless: _symbols_pb2.Noiseless | None = ...,
+        channel: _symbols_pb2.ChannelModel | None = ...,
+        told_snr_db: _builtins.float | None = ...,
         options: _abc.Mapping[_builtins.str, _symbols_pb2.OptionValue] | None = ...,
-        seed: _builtins.int = ...,
-        draw: _builtins.int = ...,
+        seed: _builtins.int | None = ...,
+        draw: _builtins.int | None = ...,
         image_id: _builtins.str = ...,
         image_file: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["awgn", b"awgn", "channel", b"channel", "noiseless", b"noiseless"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_draw", b"_draw", "_seed", b"_seed", "_told_snr_db", b"_told_snr_db", "channel", b"channel", "draw", b"draw", "seed", b"seed", "told_snr_db", b"told_snr_db"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["awgn", b"awgn", "channel", b"channel", "draw", b"draw", "image_file", b"image_file", "image_id", b"image_id", "method", b"method", "noiseless", b"noiseless", "options", b"options", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_draw", b"_draw", "_seed", b"_seed", "_told_snr_db", b"_told_snr_db", "channel", b"channel", "draw", b"draw", "image_file", b"image_file", "image_id", b"image_id", "method", b"method", "options", b"options", "seed", b"seed", "told_snr_db", b"told_snr_db"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_channel: _TypeAlias = _typing.Literal["awgn", "noiseless"]  # noqa: Y015
-    _WhichOneofArgType_channel: _TypeAlias = _typing.Literal["channel", b"channel"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_channel) -> _WhichOneofReturnType_channel | None: ...
+    _WhichOneofReturnType__draw: _TypeAlias = _typing.Literal["draw"]  # noqa: Y015
+    _WhichOneofArgType__draw: _TypeAlias = _typing.Literal["_draw", b"_draw"]  # noqa: Y015
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__told_snr_db: _TypeAlias = _typing.Literal["told_snr_db"]  # noqa: Y015
+    _WhichOneofArgType__told_snr_db: _TypeAlias = _typing.Literal["_told_snr_db", b"_told_snr_db"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__draw) -> _WhichOneofReturnType__draw | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__told_snr_db) -> _WhichOneofReturnType__told_snr_db | None: ...
 
 Global___SendImageRequest: _TypeAlias = SendImageRequest  # noqa: Y015
 
@@ -158,10 +165,13 @@ class HopReport(_message.Message):
     HOP_FIELD_NUMBER: _builtins.int
     NETWORK_NS_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
+    CODEC_NS_FIELD_NUMBER: _builtins.int
     hop: _builtins.str
-    """encoder, channel or decoder."""
+    """Name of the service: encoder, channel or decoder."""
     network_ns: _builtins.int
     """The caller's wait less the service's own time, in nanoseconds."""
+    codec_ns: _builtins.int
+    """The caller's own serialising and parsing for this hop, in nanoseconds."""
     @_builtins.property
     def timing(self) -> _symbols_pb2.HopTiming:
         """What the service said of its own time."""
@@ -172,10 +182,11 @@ class HopReport(_message.Message):
         hop: _builtins.str = ...,
         network_ns: _builtins.int = ...,
         timing: _symbols_pb2.HopTiming | None = ...,
+        codec_ns: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hop", b"hop", "network_ns", b"network_ns", "timing", b"timing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec_ns", b"codec_ns", "hop", b"hop", "network_ns", b"network_ns", "timing", b"timing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -187,6 +198,27 @@ class TransmissionReport(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class OptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _symbols_pb2.OptionValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _symbols_pb2.OptionValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     METHOD_FIELD_NUMBER: _builtins.int
     CHECKPOINT_DIGEST_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
@@ -197,15 +229,24 @@ class TransmissionReport(_message.Message):
     QUALITY_FIELD_NUMBER: _builtins.int
     HOPS_FIELD_NUMBER: _builtins.int
     LOAD_NS_FIELD_NUMBER: _builtins.int
-    CODEC_NS_FIELD_NUMBER: _builtins.int
     SCORE_NS_FIELD_NUMBER: _builtins.int
     TOTAL_NS_FIELD_NUMBER: _builtins.int
+    TRANSMITTER_DIGEST_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    TOLD_SNR_DB_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    IMAGE_ID_FIELD_NUMBER: _builtins.int
+    IMAGE_DIGEST_FIELD_NUMBER: _builtins.int
+    DRAW_FIELD_NUMBER: _builtins.int
+    HEIGHT_PX_FIELD_NUMBER: _builtins.int
+    WIDTH_PX_FIELD_NUMBER: _builtins.int
+    STARTED_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """Served name of the method."""
     checkpoint_digest: _builtins.str
-    """Digest of the checkpoint that made the symbols, 16 hex digits."""
+    """Digest of the checkpoint that decoded, as the decoder said, 16 hex digits."""
     seed: _builtins.int
-    """Seed of the noise."""
+    """Seed of the noise, derived from root seed, image, SNR and draw."""
     rho: _builtins.float
     """Bandwidth ratio rho: real channel uses per source sample, padding included."""
     channel_uses: _builtins.int
@@ -213,15 +254,29 @@ class TransmissionReport(_message.Message):
     header_bits: _builtins.int
     """Side information in bits."""
     noise_digest: _builtins.str
-    """Digest of the noise realisation, 16 hex digits."""
+    """Digest of everything random, gains and noise, 16 hex digits."""
     load_ns: _builtins.int
     """Reading the image, in nanoseconds."""
-    codec_ns: _builtins.int
-    """The orchestrator's own serialising and parsing, in nanoseconds."""
     score_ns: _builtins.int
     """Scoring the received image, in nanoseconds."""
     total_ns: _builtins.int
     """From the start of reading to the end of scoring, in nanoseconds."""
+    transmitter_digest: _builtins.str
+    """Digest of the checkpoint that made the symbols, as the encoder said, 16 hex digits."""
+    told_snr_db: _builtins.float
+    """What the transmitter was told, in dB."""
+    image_id: _builtins.str
+    """Name of the image."""
+    image_digest: _builtins.str
+    """Digest of the image's pixels, 16 hex digits."""
+    draw: _builtins.int
+    """Number of the noise draw."""
+    height_px: _builtins.int
+    """Height of the image in pixels."""
+    width_px: _builtins.int
+    """Width of the image in pixels."""
+    started: _builtins.str
+    """Begin of the transmission, ISO 8601 in UTC."""
     @_builtins.property
     def quality(self) -> Global___Quality:
         """Quality of the received image."""
@@ -229,6 +284,14 @@ class TransmissionReport(_message.Message):
     @_builtins.property
     def hops(self) -> _containers.RepeatedCompositeFieldContainer[Global___HopReport]:
         """The hops in order."""
+
+    @_builtins.property
+    def channel(self) -> _symbols_pb2.ChannelModel:
+        """The channel that was in force; only the options that are not at their defaults."""
+
+    @_builtins.property
+    def options(self) -> _containers.MessageMap[_builtins.str, _symbols_pb2.OptionValue]:
+        """The method's options that are not at their defaults."""
 
     def __init__(
         self,
@@ -243,13 +306,22 @@ class TransmissionReport(_message.Message):
         quality: Global___Quality | None = ...,
         hops: _abc.Iterable[Global___HopReport] | None = ...,
         load_ns: _builtins.int = ...,
-        codec_ns: _builtins.int = ...,
         score_ns: _builtins.int = ...,
         total_ns: _builtins.int = ...,
+        transmitter_digest: _builtins.str = ...,
+        channel: _symbols_pb2.ChannelModel | None = ...,
+        told_snr_db: _builtins.float = ...,
+        options: _abc.Mapping[_builtins.str, _symbols_pb2.OptionValue] | None = ...,
+        image_id: _builtins.str = ...,
+        image_digest: _builtins.str = ...,
+        draw: _builtins.int = ...,
+        height_px: _builtins.int = ...,
+        width_px: _builtins.int = ...,
+        started: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["quality", b"quality"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "quality", b"quality"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel_uses", b"channel_uses", "checkpoint_digest", b"checkpoint_digest", "codec_ns", b"codec_ns", "header_bits", b"header_bits", "hops", b"hops", "load_ns", b"load_ns", "method", b"method", "noise_digest", b"noise_digest", "quality", b"quality", "rho", b"rho", "score_ns", b"score_ns", "seed", b"seed", "total_ns", b"total_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "channel_uses", b"channel_uses", "checkpoint_digest", b"checkpoint_digest", "draw", b"draw", "header_bits", b"header_bits", "height_px", b"height_px", "hops", b"hops", "image_digest", b"image_digest", "image_id", b"image_id", "load_ns", b"load_ns", "method", b"method", "noise_digest", b"noise_digest", "options", b"options", "quality", b"quality", "rho", b"rho", "score_ns", b"score_ns", "seed", b"seed", "started", b"started", "told_snr_db", b"told_snr_db", "total_ns", b"total_ns", "transmitter_digest", b"transmitter_digest", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -289,27 +361,94 @@ class RunSweepRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ChannelOptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _symbols_pb2.OptionValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _symbols_pb2.OptionValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class OptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> _symbols_pb2.OptionValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _symbols_pb2.OptionValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     DATASET_FIELD_NUMBER: _builtins.int
     METHODS_FIELD_NUMBER: _builtins.int
     SNR_DB_FIELD_NUMBER: _builtins.int
     DRAWS_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    CHANNEL_OPTIONS_FIELD_NUMBER: _builtins.int
+    TOLD_SNR_DB_FIELD_NUMBER: _builtins.int
+    TOLD_ABOVE_DB_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    STUDIES_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the run: letters, digits, '.', '_' and '-', at most 100."""
     dataset: _builtins.str
-    """Data set: kodak, samples or a folder that the orchestrator sees."""
+    """Data set: kodak, samples or a folder below the orchestrator's data folder, by name; empty for kodak."""
     draws: _builtins.int
-    """Noise draws per image and SNR, 1..1000."""
+    """Noise draws per image and SNR, 1..1000; left out: 1."""
     seed: _builtins.int
-    """Root seed, 0..2^63 - 1."""
+    """Root seed, 0..2^63 - 1; left out: 0."""
+    channel: _builtins.str
+    """Name of the channel; empty for awgn."""
+    told_snr_db: _builtins.float
+    """What the transmitter is told at every SNR, in dB, -30..60; left out: what told_above_db says."""
+    told_above_db: _builtins.float
+    """By how much the SNR that the transmitter is told is above the channel's, in dB; left out: 0, the truth."""
+    studies: _builtins.bool
+    """Whether the methods' studies of their options are sent too; left out: only with all methods."""
+    limit: _builtins.int
+    """Only the first so many images of the data set, 1..100000; left out: all."""
     @_builtins.property
     def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Served names of the methods; empty for the link's default, "all" alone for every one, with its studies."""
+        """Served names of the methods; empty for the link's default, "all" alone for every one."""
 
     @_builtins.property
     def snr_db(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """SNRs in dB, each -30..60, at most 100."""
+        """SNRs that the channel has, in dB, each -30..60, 1 to 100 of them."""
+
+    @_builtins.property
+    def channel_options(self) -> _containers.MessageMap[_builtins.str, _symbols_pb2.OptionValue]:
+        """The channel's options; those left out keep their defaults."""
+
+    @_builtins.property
+    def options(self) -> _containers.MessageMap[_builtins.str, _symbols_pb2.OptionValue]:
+        """Options of the methods; those left out keep their defaults."""
 
     def __init__(
         self,
@@ -318,14 +457,44 @@ class RunSweepRequest(_message.Message):
         dataset: _builtins.str = ...,
         methods: _abc.Iterable[_builtins.str] | None = ...,
         snr_db: _abc.Iterable[_builtins.float] | None = ...,
-        draws: _builtins.int = ...,
-        seed: _builtins.int = ...,
+        draws: _builtins.int | None = ...,
+        seed: _builtins.int | None = ...,
+        channel: _builtins.str = ...,
+        channel_options: _abc.Mapping[_builtins.str, _symbols_pb2.OptionValue] | None = ...,
+        told_snr_db: _builtins.float | None = ...,
+        told_above_db: _builtins.float | None = ...,
+        options: _abc.Mapping[_builtins.str, _symbols_pb2.OptionValue] | None = ...,
+        studies: _builtins.bool | None = ...,
+        limit: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_draws", b"_draws", "_limit", b"_limit", "_seed", b"_seed", "_studies", b"_studies", "_told_above_db", b"_told_above_db", "_told_snr_db", b"_told_snr_db", "draws", b"draws", "limit", b"limit", "seed", b"seed", "studies", b"studies", "told_above_db", b"told_above_db", "told_snr_db", b"told_snr_db"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "draws", b"draws", "methods", b"methods", "name", b"name", "seed", b"seed", "snr_db", b"snr_db"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_draws", b"_draws", "_limit", b"_limit", "_seed", b"_seed", "_studies", b"_studies", "_told_above_db", b"_told_above_db", "_told_snr_db", b"_told_snr_db", "channel", b"channel", "channel_options", b"channel_options", "dataset", b"dataset", "draws", b"draws", "limit", b"limit", "methods", b"methods", "name", b"name", "options", b"options", "seed", b"seed", "snr_db", b"snr_db", "studies", b"studies", "told_above_db", b"told_above_db", "told_snr_db", b"told_snr_db"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__draws: _TypeAlias = _typing.Literal["draws"]  # noqa: Y015
+    _WhichOneofArgType__draws: _TypeAlias = _typing.Literal["_draws", b"_draws"]  # noqa: Y015
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__studies: _TypeAlias = _typing.Literal["studies"]  # noqa: Y015
+    _WhichOneofArgType__studies: _TypeAlias = _typing.Literal["_studies", b"_studies"]  # noqa: Y015
+    _WhichOneofReturnType__told_above_db: _TypeAlias = _typing.Literal["told_above_db"]  # noqa: Y015
+    _WhichOneofArgType__told_above_db: _TypeAlias = _typing.Literal["_told_above_db", b"_told_above_db"]  # noqa: Y015
+    _WhichOneofReturnType__told_snr_db: _TypeAlias = _typing.Literal["told_snr_db"]  # noqa: Y015
+    _WhichOneofArgType__told_snr_db: _TypeAlias = _typing.Literal["_told_snr_db", b"_told_snr_db"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__draws) -> _WhichOneofReturnType__draws | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__studies) -> _WhichOneofReturnType__studies | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__told_above_db) -> _WhichOneofReturnType__told_above_db | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__told_snr_db) -> _WhichOneofReturnType__told_snr_db | None: ...
 
 Global___RunSweepRequest: _TypeAlias = RunSweepRequest  # noqa: Y015
 

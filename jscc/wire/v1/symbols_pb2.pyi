@@ -194,43 +194,59 @@ class SideInformation(_message.Message):
 Global___SideInformation: _TypeAlias = SideInformation  # noqa: Y015
 
 @_typing.final
-class Awgn(_message.Message):
-    """White Gaussian noise is added."""
+class ChannelModel(_message.Message):
+    """A channel: what air adds to symbols."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class OptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___OptionValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___OptionValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
     SNR_DB_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the channel, as the channel service's `Describe` lists it, such as "awgn"."""
     snr_db: _builtins.float
-    """Signal-to-noise ratio per real symbol of unit power in dB, -30..60."""
+    """Signal-to-noise ratio that the channel has, per real symbol of unit power, in dB, -30..60. Must be set."""
+    @_builtins.property
+    def options(self) -> _containers.MessageMap[_builtins.str, Global___OptionValue]:
+        """The channel's options; those left out keep their defaults."""
+
     def __init__(
         self,
         *,
-        snr_db: _builtins.float = ...,
+        name: _builtins.str = ...,
+        snr_db: _builtins.float | None = ...,
+        options: _abc.Mapping[_builtins.str, Global___OptionValue] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_snr_db", b"_snr_db", "snr_db", b"snr_db"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["snr_db", b"snr_db"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_snr_db", b"_snr_db", "name", b"name", "options", b"options", "snr_db", b"snr_db"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__snr_db: _TypeAlias = _typing.Literal["snr_db"]  # noqa: Y015
+    _WhichOneofArgType__snr_db: _TypeAlias = _typing.Literal["_snr_db", b"_snr_db"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__snr_db) -> _WhichOneofReturnType__snr_db | None: ...
 
-Global___Awgn: _TypeAlias = Awgn  # noqa: Y015
-
-@_typing.final
-class Noiseless(_message.Message):
-    """Nothing is added: the symbols pass through."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Noiseless: _TypeAlias = Noiseless  # noqa: Y015
+Global___ChannelModel: _TypeAlias = ChannelModel  # noqa: Y015
 
 @_typing.final
 class ChannelState(_message.Message):
@@ -240,17 +256,19 @@ class ChannelState(_message.Message):
 
     NOISE_POWER_FIELD_NUMBER: _builtins.int
     noise_power: _builtins.float
-    """Noise variance per real symbol relative to unit signal power; 0 for no noise."""
+    """Noise variance per real symbol relative to unit signal power; 0 for no noise. Must be set."""
     def __init__(
         self,
         *,
-        noise_power: _builtins.float = ...,
+        noise_power: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_noise_power", b"_noise_power", "noise_power", b"noise_power"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["noise_power", b"noise_power"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_noise_power", b"_noise_power", "noise_power", b"noise_power"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__noise_power: _TypeAlias = _typing.Literal["noise_power"]  # noqa: Y015
+    _WhichOneofArgType__noise_power: _TypeAlias = _typing.Literal["_noise_power", b"_noise_power"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__noise_power) -> _WhichOneofReturnType__noise_power | None: ...
 
 Global___ChannelState: _TypeAlias = ChannelState  # noqa: Y015
 
@@ -360,7 +378,7 @@ class Study(_message.Message):
     """How many images of the data set, evenly spread; 0 for all."""
     @_builtins.property
     def options(self) -> _containers.MessageMap[_builtins.str, Global___OptionValue]:
-        """The options that are not left at their defaults; empty to send the defaults at other SNRs."""
+        """The options of either half that are not left at their defaults; empty to send the defaults at other SNRs."""
 
     @_builtins.property
     def snr_db(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
@@ -388,7 +406,28 @@ class ServedMethod(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
-    class OptionsEntry(_message.Message):
+    class SendOptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___OptionValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___OptionValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ReceiveOptionsEntry(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         KEY_FIELD_NUMBER: _builtins.int
@@ -417,10 +456,13 @@ class ServedMethod(_message.Message):
     CONFIG_JSON_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
     TRANSMITTER_METHOD_FIELD_NUMBER: _builtins.int
-    OPTIONS_FIELD_NUMBER: _builtins.int
+    SEND_OPTIONS_FIELD_NUMBER: _builtins.int
     LEARNED_FIELD_NUMBER: _builtins.int
     STUDIES_FIELD_NUMBER: _builtins.int
     KODAK_PSNR_DB_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    FAMILY_FIELD_NUMBER: _builtins.int
+    RECEIVE_OPTIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Served name, which requests ask for: the checkpoint's. Unique within a service."""
     checkpoint: _builtins.str
@@ -443,9 +485,13 @@ class ServedMethod(_message.Message):
     """
     kodak_psnr_db: _builtins.float
     """PSNR on Kodak in dB, mean over the SNRs at which the checkpoint was measured; 0 when it was not."""
+    label: _builtins.str
+    """What people call the method, such as "DeepJSCC"."""
+    family: _builtins.str
+    """Kind of transmission: "learned", "analog" or "digital"."""
     @_builtins.property
-    def options(self) -> _containers.MessageMap[_builtins.str, Global___OptionValue]:
-        """Every option that a request may choose, with its default."""
+    def send_options(self) -> _containers.MessageMap[_builtins.str, Global___OptionValue]:
+        """Every option that both ends must agree on, with its default; a request gives them to the encoder."""
 
     @_builtins.property
     def learned(self) -> _containers.RepeatedCompositeFieldContainer[Global___LearnedValues]:
@@ -454,6 +500,10 @@ class ServedMethod(_message.Message):
     @_builtins.property
     def studies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Study]:
         """What a full sweep sends beside the defaults."""
+
+    @_builtins.property
+    def receive_options(self) -> _containers.MessageMap[_builtins.str, Global___OptionValue]:
+        """Every option that is the receiver's alone, with its default; a request gives them to the decoder."""
 
     def __init__(
         self,
@@ -467,18 +517,70 @@ class ServedMethod(_message.Message):
         config_json: _builtins.str = ...,
         method: _builtins.str = ...,
         transmitter_method: _builtins.str = ...,
-        options: _abc.Mapping[_builtins.str, Global___OptionValue] | None = ...,
+        send_options: _abc.Mapping[_builtins.str, Global___OptionValue] | None = ...,
         learned: _abc.Iterable[Global___LearnedValues] | None = ...,
         studies: _abc.Iterable[Global___Study] | None = ...,
         kodak_psnr_db: _builtins.float = ...,
+        label: _builtins.str = ...,
+        family: _builtins.str = ...,
+        receive_options: _abc.Mapping[_builtins.str, Global___OptionValue] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "checkpoint_digest", b"checkpoint_digest", "config_json", b"config_json", "kodak_psnr_db", b"kodak_psnr_db", "learned", b"learned", "method", b"method", "name", b"name", "options", b"options", "parameters", b"parameters", "rho", b"rho", "studies", b"studies", "transmitter_digest", b"transmitter_digest", "transmitter_method", b"transmitter_method"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "checkpoint_digest", b"checkpoint_digest", "config_json", b"config_json", "family", b"family", "kodak_psnr_db", b"kodak_psnr_db", "label", b"label", "learned", b"learned", "method", b"method", "name", b"name", "parameters", b"parameters", "receive_options", b"receive_options", "rho", b"rho", "send_options", b"send_options", "studies", b"studies", "transmitter_digest", b"transmitter_digest", "transmitter_method", b"transmitter_method"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ServedMethod: _TypeAlias = ServedMethod  # noqa: Y015
+
+@_typing.final
+class ServedChannel(_message.Message):
+    """A channel that the channel service emulates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class OptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___OptionValue: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___OptionValue | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, which requests ask for."""
+    @_builtins.property
+    def options(self) -> _containers.MessageMap[_builtins.str, Global___OptionValue]:
+        """Every option that a request may choose, with its default."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        options: _abc.Mapping[_builtins.str, Global___OptionValue] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "options", b"options"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServedChannel: _TypeAlias = ServedChannel  # noqa: Y015
 
 @_typing.final
 class ServiceDescription(_message.Message):
@@ -532,8 +634,8 @@ class ServiceDescription(_message.Message):
         """Methods served, by name. Empty for the channel and the orchestrator."""
 
     @_builtins.property
-    def channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Channel models served; empty for all but the channel and the orchestrator."""
+    def channels(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServedChannel]:
+        """Channels served; empty for all but the channel service."""
 
     @_builtins.property
     def settings(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -545,7 +647,7 @@ class ServiceDescription(_message.Message):
         service: _builtins.str = ...,
         version: _builtins.str = ...,
         methods: _abc.Iterable[Global___ServedMethod] | None = ...,
-        channels: _abc.Iterable[_builtins.str] | None = ...,
+        channels: _abc.Iterable[Global___ServedChannel] | None = ...,
         device: _builtins.str = ...,
         precision: _builtins.str = ...,
         max_message_bytes: _builtins.int = ...,

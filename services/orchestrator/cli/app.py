@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -13,24 +13,27 @@ from rich.console import Console
 
 from jscc.checkpoints import cards
 from jscc.data.datasets import open_dataset
-from jscc.images import ImageError
+from jscc.images import ImageError, write_image
 from jscc.wire.codec import CodecError
 from jscc.wire.errors import LinkError
-from services.orchestrator.cli import arguments, commands, terminal
+from services.orchestrator.cli import arguments, commands, terminal, transmit
 from services.orchestrator.cli.arguments import (
     ChannelAddress,
     ChannelModel,
+    ChannelOptions,
     DecoderAddress,
     EncoderAddress,
     MethodOptions,
+    ToldSnr,
 )
+from services.orchestrator.link.job import Job
 from services.orchestrator.link.local import LocalLink, decoder_groups, state_folder
 from services.orchestrator.link.routes import RouteError
 from services.orchestrator.link.session import given_addresses
 from services.orchestrator.link.star import Addresses
 from services.orchestrator.report.write import write_report
 from services.orchestrator.sweep import whole
-from services.orchestrator.sweep.plan import SweepSpec
+from services.orchestrator.sweep.plan import ALL, SweepSpec
 from services.orchestrator.sweep.recovery import SweepError
 
 T = TypeVar("T")
@@ -72,10 +75,12 @@ def status(encoder: EncoderAddress = None, channel: ChannelAddress = None, decod
 @app.command()
 def send(
     image: Annotated[Path, typer.Argument(help="the image: any format, size and mode up to 4096x4096 px")],
-    snr_db: Annotated[float, typer.Option("--snr-db", help="channel SNR in dB, -30..60")] = 10.0,
+    snr_db: Annotated[float, typer.Option("--snr-db", help="SNR that the channel has, in dB, -30..60")] = 10.0,
+    told_snr_db: ToldSnr = None,
     method: Annotated[str, typer.Option("--method", help="name of the method; the link's default when left out")] = "",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="where to write the received image")] = None,
     channel_model: ChannelModel = "awgn",
+    channel_option: ChannelOptions = None,
     option: MethodOptions = None,
     seed: Annotated[int, typer.Option(help="root seed of the noise")] = 0,
     draw: Annotated[int, typer.Option(help="number of the noise draw")] = 0,
@@ -88,16 +93,27 @@ def send(
 ) -> None:
     """Send one image through the link; print its quality and where the time went."""
     addresses = _addresses(encoder, channel, decoder)
-    air, noise, options = (channel_model, snr_db), (seed, draw), _options(option)
-    request = _checked(lambda path: commands.send_request(path, method, air, options, noise), image)
-    if orchestrator:
-        answer = _run(commands.send_to(orchestrator, request))
-    else:
-        answer = _run(commands.send_directly(addresses, request, _say))
-    console.print(terminal.quality_table(answer.report), terminal.hop_table(answer.report))
-    if output is not None:
-        commands.save(answer, output)
-        console.print(f"wrote {output}")
+    asked: dict[str, Any] = {
+        "method": method,
+        "snr_db": snr_db,
+        "told_snr_db": snr_db if told_snr_db is None else told_snr_db,
+        "channel": channel_model,
+        "channel_options": _options(channel_option),
+        "options": _options(option),
+        "root_seed": seed,
+        "draw": draw,
+    }
+    jobs = [(image, _checked(lambda path: Job(image_id=transmit.image_id_of(path), **asked), image))]
+    answers = transmit.send_to(orchestrator, jobs) if orchestrator else transmit.send_directly(addresses, jobs, _say)
+    _run(_show(answers, output))
+
+
+async def _show(answers: AsyncIterator[transmit.Sent], output: Path | None) -> None:
+    async for sent in answers:
+        console.print(terminal.quality_table(sent.row), terminal.hop_table(sent.row))
+        if output is not None:
+            write_image(output, sent.pixels)
+            console.print(f"wrote {output}")
 
 
 @app.command()
@@ -112,11 +128,10 @@ def bench(
     decoder: DecoderAddress = None,
 ) -> None:
     """Send one image again and again; print the latency of every part of the way."""
-    request = _checked(
-        lambda path: commands.send_request(path, method, ("awgn", snr_db), {}, (0, 0)), image or _sample()
-    )
-    reports = _run(commands.send_often(_addresses(encoder, channel, decoder), request, (warm_up, count), _say))
-    console.print(terminal.latency_table(reports))
+    path = image or _sample()
+    job = _checked(lambda name: Job(name, method, snr_db, snr_db), transmit.image_id_of(path))
+    rows = _run(transmit.send_often(_addresses(encoder, channel, decoder), path, job, (warm_up, count), _say))
+    console.print(terminal.latency_table(rows))
 
 
 @app.command()
@@ -126,10 +141,16 @@ def sweep(
         str, typer.Option(help="served names separated by commas; all for everything; empty for the default")
     ] = "",
     snr_db: Annotated[str, typer.Option("--snr-db", help="SNRs in dB, separated by commas")] = "-5,0,5,10,15,20",
+    told_snr_db: ToldSnr = None,
+    told_above_db: Annotated[
+        float, typer.Option("--told-above-db", help="by how much the SNR that the transmitter is told is too high")
+    ] = 0.0,
     draws: Annotated[int, typer.Option(help="noise draws per image and SNR")] = 1,
+    limit: Annotated[int, typer.Option(help="only the first so many images; 0 for all")] = 0,
     out: Annotated[Path, typer.Option(help="folder of the results; the same folder resumes")] = Path("runs/sweep"),
     seed: Annotated[int, typer.Option(help="root seed of the noise")] = 0,
     channel_model: ChannelModel = "awgn",
+    channel_option: ChannelOptions = None,
     option: MethodOptions = None,
     studies: Annotated[
         bool | None, typer.Option(help="send the methods' studies of their options too; left out: with all methods")
@@ -145,28 +166,32 @@ def sweep(
 ) -> None:
     """Sweep images, methods, SNRs and noise draws; resume what is in --out; write the report."""
     names = tuple(name.strip() for name in methods.split(",") if name.strip())
-    wanted = whole.SweepCommand(
-        dataset=_checked(open_dataset, dataset),
-        methods=names,
-        snr_db=tuple(_checked(arguments.number, item) for item in snr_db.split(",")),
-        folder=out,
-        command=" ".join(sys.argv[1:]),
-        references=_checked(whole.known_references, references or ("all" if names == whole.ALL else "cheap")),
-    )
-    settings = {
+    asked = {
+        "methods": names,
+        "snr_db": tuple(_checked(arguments.number, item) for item in snr_db.split(",")),
         "draws": draws,
         "seed": seed,
         "channel": channel_model,
+        "channel_options": _options(channel_option),
+        "told_snr_db": told_snr_db,
+        "told_above_db": told_above_db,
         "options": _options(option),
-        "studies": names == whole.ALL if studies is None else studies,
+        "studies": names == ALL if studies is None else studies,
+        "limit": limit,
         "concurrency": concurrency,
         "patience_s": patience_s,
     }
-    _checked(lambda values: SweepSpec(methods=wanted.methods, snr_db=wanted.snr_db, **values), settings)
-    if wanted.dataset.note:
-        _say(wanted.dataset.note)
+    run = whole.Run(
+        spec=_checked(lambda fields: SweepSpec(**fields), asked),
+        dataset=_checked(open_dataset, dataset),
+        folder=out,
+        command=" ".join(["jscc-link", *sys.argv[1:]]),
+        references=_checked(whole.known_references, references or ("all" if names == ALL else "cheap")),
+    )
+    if run.dataset.note:
+        _say(run.dataset.note)
     with terminal.Bars(errors) as bars:
-        _run(whole.run_sweep(wanted, settings, _addresses(encoder, channel, decoder), bars))
+        _run(whole.run_sweep(run, _addresses(encoder, channel, decoder), bars))
     console.print(_checked(write_report, out), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -10,7 +10,13 @@ ChannelAddress = Annotated[str | None, typer.Option("--channel", help="host:port
 DecoderAddress = Annotated[
     str | None, typer.Option("--decoder", help="host:port of a decoder, or several separated by commas")
 ]
-ChannelModel = Annotated[str, typer.Option("--channel-model", help="awgn or noiseless")]
+ChannelModel = Annotated[str, typer.Option("--channel-model", help="name of the channel, such as awgn or noiseless")]
+ChannelOptions = Annotated[
+    list[str] | None, typer.Option("--channel-option", help="an option of the channel as name=value; may be repeated")
+]
+ToldSnr = Annotated[
+    float | None, typer.Option("--told-snr-db", help="what the transmitter is told instead of the truth, in dB")
+]
 MethodOptions = Annotated[
     list[str] | None, typer.Option("--option", help="an option of the method as name=value; may be repeated")
 ]

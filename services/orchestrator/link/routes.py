@@ -1,6 +1,5 @@
 """Routes: which receiver hears which transmitter, told by the digest of the checkpoint that makes the symbols."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,19 +44,33 @@ class Route:
 
     @property
     def is_whole(self) -> bool:
-        """Whether both halves are of one checkpoint, so that they share the options."""
+        """Whether both halves are of one checkpoint; if not, the method is only another receiver."""
         return self.transmitter.checkpoint_digest == self.receiver.checkpoint_digest
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """Every option with its default."""
-        return convert.plain_options(self.receiver.options)
+        """Every option of either half with its default."""
+        options = convert.plain_options(self.transmitter.send_options)
+        return options | convert.plain_options(self.receiver.receive_options)
 
-    def chosen(self, options: Mapping[str, Any]) -> str:
-        """Return the options that are not at their defaults as JSON text with sorted keys; "" for none."""
+    def split(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the options that are the transmitter's and those that are the receiver's.
+
+        Raises:
+            ValueError: the method has no such option; names it and those that there are.
+        """
+        for name in options:
+            if name not in self.defaults:
+                known = ", ".join(sorted(self.defaults)) or "none"
+                raise ValueError(f"options: '{self.name}' has no option '{name[:100]}' (known: {known})")
+        halves = (self.transmitter.send_options, self.receiver.receive_options)
+        send, receive = ({name: value for name, value in options.items() if name in half} for half in halves)
+        return send, receive
+
+    def chosen(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options that are not at their defaults, by name."""
         defaults = self.defaults
-        chosen = {name: value for name, value in options.items() if not _equal(value, defaults.get(name))}
-        return json.dumps(chosen, sort_keys=True) if chosen else ""
+        return {name: options[name] for name in sorted(options) if not _equal(options[name], defaults.get(name))}
 
 
 @dataclass

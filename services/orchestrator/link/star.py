@@ -2,17 +2,15 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from jscc.wire import codec, convert
 from jscc.wire.client import Client, HopTimes
 from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2
 from jscc.wire.v1 import symbols_pb2 as pb
-from services.orchestrator.link.routes import Route, RouteTable, match
-
-DEFAULT_TIMEOUT_S = 600.0
-"""Deadline of a hop: an image of 4096x4096 px takes a slow CPU minutes."""
+from services.orchestrator.link.job import Job
+from services.orchestrator.link.routes import RouteTable, match
 
 
 @dataclass(frozen=True)
@@ -31,58 +29,15 @@ class Addresses:
 
 
 @dataclass(frozen=True)
-class Air:
-    """The channel that a job asks for.
-
-    Attributes:
-        model: awgn or noiseless.
-        snr_db: what the transmitter is told, and the SNR of awgn.
-    """
-
-    model: str
-    snr_db: float
-
-    def to_wire(self) -> dict[str, Any]:
-        """Return the field of a TransmitRequest.
-
-        Raises:
-            ValueError: there is no such model.
-        """
-        if self.model == "awgn":
-            return {"awgn": pb.Awgn(snr_db=self.snr_db)}
-        if self.model == "noiseless":
-            return {"noiseless": pb.Noiseless()}
-        raise ValueError(f"channel: unknown model '{self.model}' (known: awgn, noiseless)")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One image to send.
-
-    Attributes:
-        request_id: for the services' logs.
-        method: served name of the method; empty for the default.
-        air: the channel.
-        seed: of the noise.
-        options: the method's options by name.
-        timeout_s: deadline of each hop.
-    """
-
-    request_id: str
-    method: str
-    air: Air
-    seed: int
-    options: Mapping[str, Any] = field(default_factory=dict)
-    timeout_s: float = DEFAULT_TIMEOUT_S
-
-
-@dataclass(frozen=True)
 class Delivery:
     """What came out of the link.
 
     Attributes:
         pixels: uint8 [H, W, 3], the received image.
-        route: the way that it took.
+        method: served name of the method that was used.
+        options: the method's options that were not left at their defaults, by name.
+        transmitter_digest: of the checkpoint that made the symbols, as the encoder said.
+        receiver_digest: of the checkpoint that decoded, as the decoder said.
         channel_uses: real symbols sent.
         header_bits: side information.
         noise_digest: of the realisation.
@@ -90,7 +45,10 @@ class Delivery:
     """
 
     pixels: codec.Array
-    route: Route
+    method: str
+    options: Mapping[str, Any]
+    transmitter_digest: str
+    receiver_digest: str
     channel_uses: int
     header_bits: int
     noise_digest: str
@@ -168,6 +126,7 @@ class Link:
 
         Raises:
             RouteError: the method is not served.
+            ValueError: the method has no such option.
             LinkError: a hop failed.
         """
         route = self.table.find(job.method)
@@ -178,21 +137,35 @@ class Link:
             seed=job.seed,
             transmitter=route.transmitter.name,
         )
-        options = convert.options_to_wire(job.options)
-        encode = encoder_pb2.EncodeRequest(context=context, snr_db=job.air.snr_db)
-        if route.is_whole:  # else the options are those of another receiver
-            encode = encoder_pb2.EncodeRequest(context=context, snr_db=job.air.snr_db, options=options)
+        send_options, receive_options = map(convert.options_to_wire, route.split(job.options))
+        encode = encoder_pb2.EncodeRequest(context=context, told_snr_db=job.told_snr_db, options=send_options)
         sent, s, encoder_times = await self._encoder.exchange(
             "Encode", (encode, pixels), encoder_pb2.EncodeResponse, job.timeout_s
         )
-        transmit = channel_pb2.TransmitRequest(context=context, **job.air.to_wire())
+        transmit = channel_pb2.TransmitRequest(context=context, channel=_channel(job))
         arrived, y, channel_times = await self._channel.exchange(
             "Transmit", (transmit, s), channel_pb2.TransmitResponse, job.timeout_s
         )
         context.method = route.name
-        decode = decoder_pb2.DecodeRequest(context=context, side=sent.side, state=arrived.state, options=options)
-        _, received, decoder_times = await route.decoder.exchange(
+        decode = decoder_pb2.DecodeRequest(
+            context=context, side=sent.side, state=arrived.state, options=receive_options
+        )
+        decoded, received, decoder_times = await route.decoder.exchange(
             "Decode", (decode, y), decoder_pb2.DecodeResponse, job.timeout_s
         )
-        times = {"encoder": encoder_times, "channel": channel_times, "decoder": decoder_times}
-        return Delivery(received, route, arrived.channel_uses, sent.header_bits, arrived.noise_digest, times)
+        return Delivery(
+            pixels=received,
+            method=route.name,
+            options=route.chosen(job.options),
+            transmitter_digest=sent.checkpoint_digest,
+            receiver_digest=decoded.checkpoint_digest,
+            channel_uses=arrived.channel_uses,
+            header_bits=sent.header_bits,
+            noise_digest=arrived.noise_digest,
+            hops={"encoder": encoder_times, "channel": channel_times, "decoder": decoder_times},
+        )
+
+
+def _channel(job: Job) -> pb.ChannelModel:
+    options = convert.options_to_wire(job.channel_options)
+    return pb.ChannelModel(name=job.channel, snr_db=job.snr_db, options=options)

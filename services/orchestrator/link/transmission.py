@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,8 +14,8 @@ from jscc.images import read_image
 from jscc.quality.scores import Lpips, Scores, score
 from jscc.signals import bandwidth_ratio
 from jscc.wire.codec import Array
-from jscc.wire.v1 import orchestrator_pb2 as pb
-from services.orchestrator.link.star import Delivery, Job, Link
+from services.orchestrator.link.job import Job
+from services.orchestrator.link.star import Delivery, Link
 
 T = TypeVar("T")
 
@@ -24,20 +25,22 @@ class Transmission:
     """One finished transmission.
 
     Attributes:
+        job: what was asked for.
         original: uint8 [H, W, 3] as read.
         delivery: what came out of the link.
         scores: quality of the received image.
+        started: ISO 8601 in UTC.
         load_ns: reading the image.
-        codec_ns: serialising and parsing messages.
         score_ns: scoring.
         total_ns: from before reading to after scoring.
     """
 
+    job: Job
     original: Array
     delivery: Delivery
     scores: Scores
+    started: str
     load_ns: int
-    codec_ns: int
     score_ns: int
     total_ns: int
 
@@ -91,7 +94,7 @@ class Engine:
             RouteError: the method is not served.
             LinkError: a hop failed.
         """
-        watch = Stopwatch()
+        watch, started = Stopwatch(), datetime.now(UTC).isoformat(timespec="milliseconds")
         begun_ns = watch.last_ns
         original = await self._in_thread(lambda: read_image(source))
         load_ns = watch.lap_ns()
@@ -99,8 +102,7 @@ class Engine:
         watch.lap_ns()
         scores = await self._in_thread(lambda: score(original, delivery.pixels, self.lpips))
         score_ns = watch.lap_ns()
-        codec_ns = sum(times.codec_ns for times in delivery.hops.values())
-        return Transmission(original, delivery, scores, load_ns, codec_ns, score_ns, watch.last_ns - begun_ns)
+        return Transmission(job, original, delivery, scores, started, load_ns, score_ns, watch.last_ns - begun_ns)
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
@@ -112,27 +114,3 @@ def load_lpips(say: Callable[[str], None]) -> Lpips | None:
     if backbone.note:
         say(backbone.note)
     return Lpips(backbone.path) if backbone.path else None
-
-
-def report(transmission: Transmission, seed: int) -> pb.TransmissionReport:
-    """Return a transmission as the message that the API answers with."""
-    delivery = transmission.delivery
-    hops = [
-        pb.HopReport(hop=hop, network_ns=times.network_ns, timing=times.timing) for hop, times in delivery.hops.items()
-    ]
-    scores = transmission.scores
-    return pb.TransmissionReport(
-        method=delivery.route.name,
-        checkpoint_digest=delivery.route.transmitter.checkpoint_digest,
-        seed=seed,
-        rho=transmission.rho,
-        channel_uses=delivery.channel_uses,
-        header_bits=delivery.header_bits,
-        noise_digest=delivery.noise_digest,
-        quality=pb.Quality(psnr_db=scores.psnr_db, ssim=scores.ssim, ms_ssim=scores.ms_ssim, lpips=scores.lpips),
-        hops=hops,
-        load_ns=transmission.load_ns,
-        codec_ns=transmission.codec_ns,
-        score_ns=transmission.score_ns,
-        total_ns=transmission.total_ns,
-    )

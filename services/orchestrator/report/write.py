@@ -4,9 +4,7 @@ from pathlib import Path
 
 from services.orchestrator.report import summary
 from services.orchestrator.report.figures import write_figures
-from services.orchestrator.results.store import Store, read
-
-DATABASE = "results.sqlite"
+from services.orchestrator.results.store import DATABASE, Store, read
 
 
 def write_report(folder: Path) -> str:

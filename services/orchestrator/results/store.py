@@ -44,6 +44,8 @@ __all__ = [
     "read",
 ]
 
+DATABASE = "results.sqlite"
+"""File name of a run's database."""
 _ORDER = ", ".join(dict.fromkeys(("method", "snr_db", "image", "draw", *Key._fields)))
 
 

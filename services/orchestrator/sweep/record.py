@@ -7,10 +7,14 @@ from typing import Any
 
 from jscc import __version__, machine
 from jscc.data.datasets import Dataset
+from jscc.wire.client import HopTimes
 from jscc.wire.v1 import symbols_pb2 as pb
 from services.orchestrator.link.routes import Route
-from services.orchestrator.results.rows import MethodInfo
+from services.orchestrator.link.transmission import Transmission
+from services.orchestrator.results.rows import HopTiming, MethodInfo, Row
 from services.orchestrator.results.store import Store
+
+_NS_PER_MS = 1e6
 
 
 def keep_settings(store: Store, dataset: Dataset, settings: Mapping[str, Any]) -> None:
@@ -31,6 +35,56 @@ def keep_services(store: Store, descriptions: Sequence[pb.ServiceDescription]) -
     for number, item in enumerate(descriptions):
         name = item.service if number < 3 else f"{item.service}_{number - 1}"
         store.set_setting(f"service_{name}", f"{item.device} {item.precision} {dict(item.settings)}")
+
+
+def row_of(transmission: Transmission, dataset: str, warm_up: bool = False) -> Row:
+    """Return the one description of a transmission, which is kept, shown and answered with.
+
+    Args:
+        transmission: finished.
+        dataset: name of the data set that was really used.
+        warm_up: whether its latencies are not to be counted.
+    """
+    job, delivery, scores = transmission.job, transmission.delivery, transmission.scores
+    return Row(
+        dataset=dataset,
+        image=job.image_id,
+        method=delivery.method,
+        checkpoint=delivery.receiver_digest,
+        channel=job.channel,
+        snr_db=job.snr_db,
+        draw=job.draw,
+        seed=job.seed,
+        rho=transmission.rho,
+        channel_uses=delivery.channel_uses,
+        header_bits=delivery.header_bits,
+        noise_digest=delivery.noise_digest,
+        psnr_db=scores.psnr_db,
+        ssim=scores.ssim,
+        ms_ssim=scores.ms_ssim,
+        lpips=scores.lpips,
+        total_ms=transmission.total_ns / _NS_PER_MS,
+        hops={hop: _hop_timing(times) for hop, times in delivery.hops.items()},
+        load_ms=transmission.load_ns / _NS_PER_MS,
+        codec_ms=sum(times.codec_ns for times in delivery.hops.values()) / _NS_PER_MS,
+        score_ms=transmission.score_ns / _NS_PER_MS,
+        options=json.dumps(delivery.options, sort_keys=True) if delivery.options else "",
+        started=transmission.started,
+        warm_up=warm_up,
+    )
+
+
+def _hop_timing(times: HopTimes) -> HopTiming:
+    timing = times.timing
+    return HopTiming(
+        network_ms=times.network_ns / _NS_PER_MS,
+        queue_ms=timing.queue_ns / _NS_PER_MS,
+        deserialize_ms=timing.deserialize_ns / _NS_PER_MS,
+        compute_ms=timing.compute_ns / _NS_PER_MS,
+        serialize_ms=timing.serialize_ns / _NS_PER_MS,
+        bytes_in=timing.bytes_in,
+        bytes_out=timing.bytes_out,
+    )
 
 
 def method_info(route: Route) -> MethodInfo:

@@ -3,29 +3,24 @@
 import asyncio
 import json
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any
 
 from jscc.data.datasets import Dataset
 from jscc.images import encode_png
 from jscc.machine import cores
-from jscc.signals import derive_seed
 from jscc.wire.errors import LinkError
-from services.orchestrator.link.star import Air, Job
 from services.orchestrator.link.transmission import Engine, Transmission
-from services.orchestrator.results.rows import HopTiming, Key, Picture, Row
+from services.orchestrator.results.rows import Key, Picture, Row
 from services.orchestrator.results.store import Store
 from services.orchestrator.sweep.estimate import Estimate, Line, transmission_s
-from services.orchestrator.sweep.plan import Kind, Point, SweepSpec, all_points, shown_image
-from services.orchestrator.sweep.record import method_info
+from services.orchestrator.sweep.plan import Kind, Point, SweepSpec, shown_image
+from services.orchestrator.sweep.record import method_info, row_of
 from services.orchestrator.sweep.recovery import Recovery, SweepError
 
 MAX_ATTEMPTS = 5
 """How often one transmission is tried again after outages."""
-_NS_PER_MS = 1e6
 
 
 @dataclass(frozen=True)
@@ -50,13 +45,16 @@ class Progress:
 class Sweep:
     """One run of a sweep against a store that may already hold a part of it."""
 
-    def __init__(self, engine: Engine, dataset: Dataset, spec: SweepSpec, store: Store) -> None:
-        """Plan what is left to do, and put the methods on record.
+    def __init__(
+        self, engine: Engine, dataset: Dataset, spec: SweepSpec, points: Sequence[Point], store: Store
+    ) -> None:
+        """Find out what is left to do, and put the methods on record.
 
         Args:
             engine: connected; its link has discovered the routes.
             dataset: the images.
-            spec: what to sweep.
+            spec: what to sweep, its methods resolved.
+            points: every transmission of it, see `plan.all_points`.
             store: where the rows go.
 
         Raises:
@@ -64,19 +62,19 @@ class Sweep:
             SweepError: the store holds a sweep of other images or of another seed.
         """
         self._engine, self._dataset, self.spec, self._store = engine, dataset, spec, store
-        routes = {name: engine.link.table.find(name) for name in spec.methods}
-        self._digests = {name: route.digest for name, route in routes.items()}
+        self._routes = {name: engine.link.table.find(name) for name in spec.methods}
         self._check_store()
-        for route in routes.values():
+        for route in self._routes.values():
             store.set_method(method_info(route))
-        points, finished = all_points(spec, dataset.images, routes), store.keys()
+        finished = store.keys()
         self._left = [point for point in points if self._key(point) not in finished]
         self.total, self._done = len(points), len(points) - len(self._left)
         self.snr_db = tuple(sorted({point.snr_db for point in points}))
         self._estimate = Estimate(Counter(point.kind for point in self._left))
         self._started = Counter[str]()
         self._messages: asyncio.Queue[str] = asyncio.Queue()
-        self.recovery = Recovery(engine.link, spec.patience_s, self._digests, self._say)
+        digests = {name: route.digest for name, route in self._routes.items()}
+        self.recovery = Recovery(engine.link, spec.patience_s, digests, self._say)
 
     @property
     def left(self) -> int:
@@ -93,20 +91,17 @@ class Sweep:
                 )
             self._store.set_setting(key, value)
 
-    def _seed(self, point: Point) -> int:
-        return derive_seed(self.spec.seed, point.image.id, point.snr_db, point.draw)
-
     def _key(self, point: Point) -> Key:
         return Key(
             dataset=self._dataset.name,
             image=point.image.id,
             method=point.kind.method,
-            checkpoint=self._digests[point.kind.method],
+            checkpoint=self._routes[point.kind.method].digest,
             channel=self.spec.channel,
             snr_db=point.snr_db,
             draw=point.draw,
-            seed=self._seed(point),
-            options=point.kind.options,
+            seed=point.job(self.spec).seed,
+            options=json.dumps(dict(point.kind.options)) if point.kind.options else "",
         )
 
     async def run(self) -> AsyncGenerator[Progress]:
@@ -149,7 +144,8 @@ class Sweep:
                     row = task.result()
                     self._store.add(row)
                     self._done += 1
-                    self._estimate.count(Kind(row.method, row.options), transmission_s(row, at_once))
+                    options = tuple(json.loads(row.options or "{}").items())
+                    self._estimate.count(Kind(row.method, options), transmission_s(row, at_once))
                 yield self._progress(self._next_message())
         finally:
             for task in under_way:
@@ -170,15 +166,9 @@ class Sweep:
         self._messages.put_nowait(message)
 
     async def _transmit(self, point: Point, warm_up: bool) -> Row:
-        job = Job(
-            request_id=f"{point.image.id} {point.kind} {point.snr_db:g} dB #{point.draw}",
-            method=point.kind.method,
-            air=Air(self.spec.channel, point.snr_db),
-            seed=self._seed(point),
-            options=json.loads(point.kind.options or "{}"),
-        )
+        job = point.job(self.spec)
         for _ in range(MAX_ATTEMPTS):
-            outages, started = self.recovery.outages, datetime.now(UTC).isoformat(timespec="milliseconds")
+            outages = self.recovery.outages
             try:
                 transmission = await self._engine.transmit(job, point.image.path)
             except LinkError as error:
@@ -186,9 +176,23 @@ class Sweep:
                     raise SweepError(f"{job.request_id}: {error}") from error
                 await self.recovery.recover(error, outages)
                 continue
+            self._check_identity(point, transmission)
             self._keep_pictures(point, transmission)
-            return self._row(point, transmission, started, warm_up)
+            return row_of(transmission, self._dataset.name, warm_up)
         raise SweepError(f"{job.request_id}: given up after {MAX_ATTEMPTS} attempts; what is done is kept")
+
+    def _check_identity(self, point: Point, transmission: Transmission) -> None:
+        """Refuse a row that other weights made than those that were planned: it would stand under a wrong name."""
+        route, delivery = self._routes[point.kind.method], transmission.delivery
+        for half, planned, answered in (
+            ("encoder", route.transmitter.checkpoint_digest, delivery.transmitter_digest),
+            ("decoder", route.digest, delivery.receiver_digest),
+        ):
+            if planned != answered:
+                raise SweepError(
+                    f"checkpoint: the {half} used for '{point.kind.method}' {answered}, planned was {planned}; "
+                    "what is done is kept"
+                )
 
     def _keep_pictures(self, point: Point, transmission: Transmission) -> None:
         shown = shown_image(self._dataset.images)
@@ -198,37 +202,3 @@ class Sweep:
         received = encode_png(transmission.delivery.pixels)
         self._store.add_image(Picture(shown.id, "", 0.0, "original", original))
         self._store.add_image(Picture(shown.id, point.kind.method, point.snr_db, "received", received))
-
-    def _row(self, point: Point, transmission: Transmission, started: str, warm_up: bool) -> Row:
-        key, delivery, scores = self._key(point), transmission.delivery, transmission.scores
-        return Row(
-            **key._asdict(),
-            rho=transmission.rho,
-            channel_uses=delivery.channel_uses,
-            header_bits=delivery.header_bits,
-            noise_digest=delivery.noise_digest,
-            psnr_db=scores.psnr_db,
-            ssim=scores.ssim,
-            ms_ssim=scores.ms_ssim,
-            lpips=scores.lpips,
-            total_ms=transmission.total_ns / _NS_PER_MS,
-            hops={hop: _hop_timing(times) for hop, times in delivery.hops.items()},
-            load_ms=transmission.load_ns / _NS_PER_MS,
-            codec_ms=transmission.codec_ns / _NS_PER_MS,
-            score_ms=transmission.score_ns / _NS_PER_MS,
-            started=started,
-            warm_up=warm_up,
-        )
-
-
-def _hop_timing(times: Any) -> HopTiming:
-    timing = times.timing
-    return HopTiming(
-        network_ms=times.network_ns / _NS_PER_MS,
-        queue_ms=timing.queue_ns / _NS_PER_MS,
-        deserialize_ms=timing.deserialize_ns / _NS_PER_MS,
-        compute_ms=timing.compute_ns / _NS_PER_MS,
-        serialize_ms=timing.serialize_ns / _NS_PER_MS,
-        bytes_in=timing.bytes_in,
-        bytes_out=timing.bytes_out,
-    )

@@ -1,48 +1,28 @@
 """A whole run: transmissions through the link, computed references, and the record of both."""
 
+import asyncio
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 
 from jscc.baselines.curves import CHEAP, CURVES
 from jscc.data.datasets import Dataset
 from services.orchestrator.link.session import open_session
 from services.orchestrator.link.star import Addresses
 from services.orchestrator.link.transmission import Engine
-from services.orchestrator.results.store import Store
+from services.orchestrator.results.store import DATABASE, Store
 from services.orchestrator.sweep import record
 from services.orchestrator.sweep.estimate import Line
-from services.orchestrator.sweep.plan import SweepSpec
+from services.orchestrator.sweep.plan import Point, SweepSpec, all_points
 from services.orchestrator.sweep.references import ReferenceRun, ReferenceSpec, distinct_rates
 from services.orchestrator.sweep.run import Sweep
 
-ALL = ("all",)
 REFERENCES: Mapping[str, tuple[str, ...]] = MappingProxyType({"none": (), "cheap": CHEAP, "all": tuple(CURVES)})
-
-
-@dataclass(frozen=True)
-class SweepCommand:
-    """Where a sweep takes its images from and puts its results.
-
-    Attributes:
-        dataset: the images.
-        methods: served names; ("all",) for every one of the link, empty for the default.
-        snr_db: SNRs in dB.
-        folder: of the results.
-        command: the command line, for the record.
-        references: none; cheap, the quick ones with PSNR alone; or all, with all metrics.
-    """
-
-    dataset: Dataset
-    methods: tuple[str, ...]
-    snr_db: tuple[float, ...]
-    folder: Path
-    command: str
-    references: str = "none"
 
 
 def known_references(choice: str) -> str:
@@ -69,23 +49,48 @@ class Watcher(Protocol):
         """Show how far a part of the run is; left_s is NaN before it can be told."""
 
 
-async def run_sweep(
-    wanted: SweepCommand, settings: dict[str, Any], addresses: Addresses | None, watcher: Watcher
-) -> None:
+@dataclass(frozen=True)
+class Run:
+    """A sweep and where its results go.
+
+    Attributes:
+        spec: what to sweep.
+        dataset: the images.
+        folder: of the results; made once everything has been checked.
+        command: what asked for it, for the record.
+        references: what is computed beside it: none; cheap, the quick ones with PSNR alone; or all, with all metrics.
+    """
+
+    spec: SweepSpec
+    dataset: Dataset
+    folder: Path
+    command: str
+    references: str = "none"
+
+
+async def run_sweep(run: Run, addresses: Addresses | None, watcher: Watcher) -> None:
     """Send everything through the link, then compute the references.
 
     Raises:
         SweepError: it cannot go on; what is done is kept.
     """
-    wanted.folder.mkdir(parents=True, exist_ok=True)
-    with Store(wanted.folder / "results.sqlite") as store:
-        async with open_session(addresses, settings["concurrency"], watcher.say) as session:
-            sweep = plan(session.engine, wanted, settings, store)
+    async with AsyncExitStack() as stack:
+        async with open_session(addresses, run.spec.concurrency, watcher.say) as session:
+            spec, points = await plan(session.engine, run)
+            store = stack.enter_context(open_store(run.folder))
+            sweep = Sweep(session.engine, run.dataset, spec, points, store)
             sweep.recovery.revive = session.revive
+            keep_record(run, sweep, session.engine, store)
             store.set_setting("link", session.note)
-            references = plan_references(session.engine, wanted, sweep, store)
+            references = plan_references(session.engine, run, sweep, store)
             await _send(sweep, references, watcher)
         await _compute(references, watcher)  # the link is gone or idle: nothing that is measured is disturbed
+
+
+def open_store(folder: Path) -> Store:
+    """Open the database of a run, making folder and file where they are missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Store(folder / DATABASE)
 
 
 async def _send(sweep: Sweep, references: ReferenceRun, watcher: Watcher) -> None:
@@ -110,32 +115,38 @@ async def _compute(references: ReferenceRun, watcher: Watcher) -> None:
             watcher.advance("references", done, references.total, math.nan)
 
 
-def plan(engine: Engine, wanted: SweepCommand, settings: dict[str, Any], store: Store) -> Sweep:
-    """Plan a sweep and put its settings on record.
+async def plan(engine: Engine, run: Run) -> tuple[SweepSpec, list[Point]]:
+    """Check a sweep against a link and list every transmission of it; nothing is written.
 
     Raises:
         RouteError: a method is not served.
-        SweepError: the folder holds another sweep.
+        ValueError: it is too large, or no method has an option.
     """
-    table = engine.link.table
-    methods = tuple(sorted(table.routes)) if wanted.methods == ALL else wanted.methods
-    spec = SweepSpec(methods=methods or (table.default(),), snr_db=wanted.snr_db, **settings)
-    sweep = Sweep(engine, wanted.dataset, spec, store)
-    record.keep_settings(store, wanted.dataset, {"command": f"jscc-link {wanted.command}", **settings})
-    store.set_setting("references", wanted.references)
+    spec = run.spec.resolved(engine.link.table)
+    routes = {name: engine.link.table.find(name) for name in spec.methods}
+    images = run.dataset.images[: spec.limit or None]
+    return spec, await asyncio.to_thread(all_points, spec, images, routes)
+
+
+def keep_record(run: Run, sweep: Sweep, engine: Engine, store: Store) -> None:
+    """Put on record what was asked for, on which machine, and what served it."""
+    asked = dataclasses.asdict(sweep.spec)
+    for name in ("methods", "snr_db"):  # these may grow from one command to the next; the rows tell them
+        asked.pop(name)
+    record.keep_settings(store, run.dataset, {"command": run.command, **asked})
+    store.set_setting("references", run.references)
     record.keep_services(store, engine.link.descriptions)
-    return sweep
 
 
-def plan_references(engine: Engine, wanted: SweepCommand, sweep: Sweep, store: Store) -> ReferenceRun:
+def plan_references(engine: Engine, run: Run, sweep: Sweep, store: Store) -> ReferenceRun:
     """Plan the references of a sweep: at its rates and SNRs, and none for another channel than awgn."""
     spec = sweep.spec
     references = ReferenceSpec(
-        sources=REFERENCES[wanted.references] if spec.channel == "awgn" else (),
+        sources=REFERENCES[run.references] if spec.channel == "awgn" else (),
         rhos=distinct_rates([engine.link.table.find(name).rho for name in spec.methods]),
         snr_db=spec.snr_db,
         more_snr_db=sweep.snr_db,
         shown_snr_db=spec.shown_snr_db,
-        full=wanted.references == "all",
+        full=run.references == "all",
     )
-    return ReferenceRun(wanted.dataset, references, store, engine.lpips)
+    return ReferenceRun(run.dataset, references, store, engine.lpips)

@@ -73,13 +73,13 @@ GOLDEN = [
     Golden(
         encoder_pb2.EncodeRequest(
             context=pb.RequestContext(request_id="r", method="m", checkpoint_digest="d", seed=300),
-            snr_db=1.0,
+            told_snr_db=1.0,
             options={"k": pb.OptionValue(int_value=7)},
         ),
         PIXELS,
         # context (1): "r" (1), "m" (2), "d" (3), 300 = ac02 (4): 12 bytes
         "0a0c 0a0172 12016d 1a0164 20ac02"
-        # snr_db (2): double 1.0
+        # told_snr_db (2): double 1.0
         "11 000000000000f03f"
         # options (3): a map entry of 7 bytes: key (1) "k", value (2) of 2 bytes: int_value (1) 7
         "1a07 0a016b 1202 0807"
@@ -95,20 +95,26 @@ GOLDEN = [
         f"2a36 {TIMING_HEX} 5b00000000000000",
     ),
     Golden(
-        channel_pb2.TransmitRequest(context=pb.RequestContext(seed=300), awgn=pb.Awgn(snr_db=10.0)),
+        channel_pb2.TransmitRequest(
+            context=pb.RequestContext(seed=300), channel=pb.ChannelModel(name="awgn", snr_db=10.0)
+        ),
         SYMBOLS,
-        # context (1), awgn (2): double 10.0 (1), symbols (15): tag 15 << 3 | 2 = 0x7a
-        f"0a0320ac02 1209 09 0000000000002440 7a10 {SYMBOLS_HEX}",
+        # context (1); channel (2) of 15 bytes: name (1) "awgn", snr_db (2) double 10.0
+        "0a0320ac02 120f 0a046177676e 11 0000000000002440"
+        # symbols (15): tag 15 << 3 | 2 = 0x7a
+        f"7a10 {SYMBOLS_HEX}",
     ),
     Golden(
-        channel_pb2.TransmitRequest(noiseless=pb.Noiseless()),
+        channel_pb2.TransmitRequest(
+            channel=pb.ChannelModel(name="x", snr_db=0.0, options={"k": pb.OptionValue(int_value=7)})
+        ),
         SYMBOLS,
-        # noiseless (3): present and empty
-        f"1a00 7a10 {SYMBOLS_HEX}",
+        # channel (2) of 21 bytes: name (1) "x", snr_db (2) 0.0 that is present, options (3): a map entry of 7 bytes
+        f"1215 0a0178 11 0000000000000000 1a07 0a016b 1202 0807 7a10 {SYMBOLS_HEX}",
     ),
     Golden(
         channel_pb2.TransmitResponse(
-            awgn=pb.Awgn(snr_db=10.0),
+            channel=pb.ChannelModel(name="awgn", snr_db=10.0),
             state=pb.ChannelState(noise_power=0.5),
             noise_digest="ab",
             signal_power=1.0,
@@ -116,14 +122,14 @@ GOLDEN = [
             channel_uses=2,
         ),
         SYMBOLS,
-        # awgn (2), state (4), noise_digest (5): 11 + 11 + 4 bytes
-        "1209 09 0000000000002440 2209 09 000000000000e03f 2a026162"
+        # channel (2), state (4), noise_digest (5): 17 + 11 + 4 bytes
+        "120f 0a046177676e 11 0000000000002440 2209 09 000000000000e03f 2a026162"
         # signal_power (6), noise_power (7), channel_uses (8): 9 + 9 + 2 bytes
         "31 000000000000f03f 39 000000000000d03f 4002"
         # symbols (15): 18 bytes
         f"7a10 {SYMBOLS_HEX}",
-        # timing (16): tag 16 << 3 | 2 = 130 = 8201; 3 + 54 bytes, so bytes_out = 64 + 57 = 121 = 0x79
-        f"820136 {TIMING_HEX} 7900000000000000",
+        # timing (16): tag 16 << 3 | 2 = 130 = 8201; 3 + 54 bytes, so bytes_out = 70 + 57 = 127 = 0x7f
+        f"820136 {TIMING_HEX} 7f00000000000000",
     ),
     Golden(
         decoder_pb2.DecodeRequest(
@@ -218,16 +224,15 @@ sides = st.builds(
     pb.SideInformation, height_px=uint32s, width_px=uint32s, codes=st.lists(uint32s, max_size=4), code_bits=uint32s
 )
 states = st.builds(pb.ChannelState, noise_power=doubles)
-awgns = st.builds(pb.Awgn, snr_db=doubles)
+models = st.builds(pb.ChannelModel, name=words, snr_db=doubles, options=options)
 timings = st.builds(pb.HopTiming, queue_ns=uint64s, compute_ns=uint64s, bytes_in=uint64s)
 messages: st.SearchStrategy[Message] = st.one_of(
-    st.builds(encoder_pb2.EncodeRequest, context=contexts, snr_db=doubles, options=options),
+    st.builds(encoder_pb2.EncodeRequest, context=contexts, told_snr_db=doubles, options=options),
     st.builds(encoder_pb2.EncodeResponse, checkpoint_digest=words, side=sides, header_bits=uint32s, timing=timings),
-    st.builds(channel_pb2.TransmitRequest, context=contexts, awgn=awgns),
-    st.builds(channel_pb2.TransmitRequest, context=contexts, noiseless=st.just(pb.Noiseless())),
+    st.builds(channel_pb2.TransmitRequest, context=contexts, channel=models),
     st.builds(
         channel_pb2.TransmitResponse,
-        awgn=awgns,
+        channel=models,
         state=states,
         noise_digest=words,
         noise_power=doubles,
@@ -475,7 +480,7 @@ def test_a_huge_shape_is_refused_before_anything_is_allocated(shape: list[int], 
 
 def test_many_tiny_fields_cost_no_more_memory_than_the_message() -> None:
     """Sixty bytes of bookkeeping for each field of two bytes would make gigabytes of the largest message."""
-    raw = codec.encode(encoder_pb2.EncodeRequest(), PIXELS) + bytes.fromhex("3001") * 50_000  # field 6, unknown
+    raw = codec.encode(encoder_pb2.EncodeRequest(), PIXELS) + bytes.fromhex("3801") * 50_000  # field 7, unknown
     tracemalloc.start()
     try:
         codec.decode(encoder_pb2.EncodeRequest, raw)

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jscc import signals
+from jscc import limits, signals
+from jscc.seeds import derive_seed
 from jscc.signals import Layout, Side
 
 
@@ -89,14 +90,14 @@ SNRS_DB = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0)
 
 def test_seeds_of_a_sweep_do_not_collide_and_fit_63_bits() -> None:
     points = list(itertools.product((0, 1), IMAGES, SNRS_DB, range(10)))
-    seeds = [signals.derive_seed(*point) for point in points]
+    seeds = [derive_seed(*point) for point in points]
     assert len(set(seeds)) == len(points)  # by chance: 2880^2 / 2^64 = 4.5e-13
     assert min(seeds) >= 0
     assert max(seeds) < 2**63
 
 
 def test_seeds_use_the_whole_range_evenly() -> None:
-    seeds = [signals.derive_seed(0, "x", 0.0, draw) for draw in range(4096)]
+    seeds = [derive_seed(0, "x", 0.0, draw) for draw in range(4096)]
     for bit in range(63):  # 63 counts within 6 standard deviations of 32: a false alarm in 8 million versions
         ones = sum(seed >> bit & 1 for seed in seeds)
         assert abs(ones - 2048) < 6 * 32
@@ -114,18 +115,18 @@ def test_seeds_use_the_whole_range_evenly() -> None:
     ],
 )
 def test_every_argument_changes_the_seed(other: tuple[int, str, float, int]) -> None:
-    assert signals.derive_seed(*other) != signals.derive_seed(0, "kodak/kodim01", 10.0, 2)
+    assert derive_seed(*other) != derive_seed(0, "kodak/kodim01", 10.0, 2)
 
 
 def test_digits_do_not_move_between_arguments() -> None:
-    assert signals.derive_seed(1, "1", 1.0, 1) != signals.derive_seed(11, "1", 1.0, 1)
-    assert signals.derive_seed(1, "11", 1.0, 1) != signals.derive_seed(11, "1", 1.0, 1)
-    assert signals.derive_seed(0, "a", 1.0, 11) != signals.derive_seed(0, "a", 11.0, 1)
+    assert derive_seed(1, "1", 1.0, 1) != derive_seed(11, "1", 1.0, 1)
+    assert derive_seed(1, "11", 1.0, 1) != derive_seed(11, "1", 1.0, 1)
+    assert derive_seed(0, "a", 1.0, 11) != derive_seed(0, "a", 11.0, 1)
 
 
 @pytest.mark.parametrize("equal", [(0.0, -0.0), (0.0, 0), (10.0, 10), (5.0, 5.0 + 1e-9), (0.3, 0.1 + 0.2)])
 def test_equal_snrs_mean_equal_seeds(equal: tuple[float, float]) -> None:
-    first, second = (signals.derive_seed(7, "a", snr_db, 0) for snr_db in equal)
+    first, second = (derive_seed(7, "a", snr_db, 0) for snr_db in equal)
     assert first == second
 
 
@@ -133,7 +134,7 @@ def test_a_rounding_error_below_zero_is_zero() -> None:
     """ "Equal to 1e-6 dB means equal", and a grid of floats rarely hits zero: this one holds -2.2e-16."""
     almost = float(np.arange(-1, 1, 0.1)[10])
     assert -1e-9 < almost < 0
-    assert signals.derive_seed(7, "a", almost, 0) == signals.derive_seed(7, "a", 0.0, 0)
+    assert derive_seed(7, "a", almost, 0) == derive_seed(7, "a", 0.0, 0)
 
 
 def test_the_seed_is_the_same_in_every_process_and_version() -> None:
@@ -141,10 +142,7 @@ def test_the_seed_is_the_same_in_every_process_and_version() -> None:
 
     `printf '0|kodak/kodim01|-5.000000|3' | b2sum -l 64` prints 5fbf8b9fdaee1c8e.
     """
-    assert (
-        signals.derive_seed(0, "kodak/kodim01", -5, 3)
-        == int.from_bytes(bytes.fromhex("5fbf8b9fdaee1c8e"), "little") // 2
-    )
+    assert derive_seed(0, "kodak/kodim01", -5, 3) == int.from_bytes(bytes.fromhex("5fbf8b9fdaee1c8e"), "little") // 2
 
 
 @pytest.mark.parametrize("size_px", [1, 2, 3, 15, 16, 17, 31, 33])
@@ -216,7 +214,7 @@ def test_header_bits_count_the_sizes_and_every_code() -> None:
     assert side(codes=0).header_bits == 24
     assert side(codes=1, code_bits=8).header_bits == 32
     assert side(codes=10, code_bits=3).header_bits == 54
-    assert 2**signals.SIZE_BITS == signals.MAX_SIDE_PX
+    assert 2**limits.SIZE_BITS == limits.MAX_SIDE_PX
 
 
 def test_a_message_of_the_right_size_is_accepted() -> None:

@@ -10,7 +10,7 @@ from services.orchestrator.results.rows import HopTiming
 from services.orchestrator.sweep.estimate import Estimate, Line, transmission_s
 from services.orchestrator.sweep.plan import Kind
 
-FAST, SLOW = Kind("deepjscc", ""), Kind("diffusion", '{"steps": 16}')
+FAST, SLOW = Kind("deepjscc", ()), Kind("diffusion", (("steps", 16),))
 
 
 def test_what_is_left_is_counted_down_kind_by_kind() -> None:

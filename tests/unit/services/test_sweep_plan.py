@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
+from jscc.channels import UnknownChannelError
 from jscc.data.datasets import Dataset, ImageRef
-from jscc.signals import derive_seed
+from jscc.seeds import derive_seed
 from jscc.wire import convert
 from jscc.wire.client import Client
 from jscc.wire.v1 import symbols_pb2 as pb
 from services.orchestrator.link.routes import Route, RouteError
-from services.orchestrator.link.star import Addresses, Air, Link
+from services.orchestrator.link.star import Addresses, Link
 from services.orchestrator.link.transmission import Engine
 from services.orchestrator.results.rows import HOPS, HopTiming, Row
 from services.orchestrator.results.store import Store
-from services.orchestrator.sweep.plan import SweepSpec, shown_image, spread
+from services.orchestrator.sweep.plan import SweepSpec, all_points, shown_image, spread
 from services.orchestrator.sweep.recovery import SweepError
 from services.orchestrator.sweep.run import Sweep
 
@@ -52,7 +53,8 @@ def spec(**changes: Any) -> SweepSpec:
         ({"seed": 2**63}, r"^seed: 9223372036854775808 is outside 0\.\.2\^63 - 1$"),
         ({"concurrency": 0}, r"^concurrency: 0 is outside 1\.\.64$"),
         ({"concurrency": 65}, r"^concurrency: 65 is outside 1\.\.64$"),
-        ({"channel": "smoke"}, r"^channel: .*smoke.*awgn.*noiseless"),
+        ({"limit": -1}, r"^limit: -1 is outside 0\.\.200000$"),
+        ({"patience_s": -1.0}, r"^patience_s: -1\.0 is outside 0\.\.86400$"),
         ({"methods": ("first", "first")}, r"^methods: "),
     ],
 )
@@ -79,9 +81,23 @@ def test_the_limits_themselves_are_inside(changes: dict[str, Any]) -> None:
     assert spec(**changes)
 
 
-def test_an_unknown_channel_is_refused_with_those_that_exist() -> None:
-    with pytest.raises(ValueError, match=r"^channel: unknown model 'smoke' \(known: awgn, noiseless\)$"):
-        Air("smoke", 0.0).to_wire()
+def test_an_unknown_channel_and_an_unknown_option_of_it_are_refused() -> None:
+    with pytest.raises(UnknownChannelError, match=r"^channel: unknown channel 'smoke' \(known: .*awgn.*noiseless"):
+        spec(channel="smoke")
+    with pytest.raises(ValueError, match=r"^channel awgn: unknown key 'colour'"):
+        spec(channel_options={"colour": "pink"})
+
+
+def test_what_the_transmitter_is_told_is_apart_from_what_the_channel_has() -> None:
+    assert spec().told(-5.0) == -5.0
+    assert spec(told_above_db=3.0).told(-5.0) == -2.0
+    assert spec(told_snr_db=10.0).told(-5.0) == 10.0
+    with pytest.raises(ValueError, match=r"^told_snr_db: give it or told_above_db, not both$"):
+        spec(told_snr_db=10.0, told_above_db=3.0)
+    with pytest.raises(ValueError, match=r"^told_snr_db: 61 is outside -30\.\.60 dB$"):
+        spec(told_snr_db=61.0)
+    with pytest.raises(ValueError, match=r"^snr_db \+ told_above_db: 65 is outside -30\.\.60 dB$"):
+        spec(told_above_db=55.0)
 
 
 @pytest.fixture
@@ -96,7 +112,8 @@ async def engine() -> AsyncIterator[Engine]:
                 checkpoint_digest=f"digest of {method}",
                 transmitter_digest=f"digest of {method}",
                 rho=0.25,
-                options=convert.options_to_wire({"K": 3, "soft": 0.5}),
+                send_options=convert.options_to_wire({"soft": 0.5}),
+                receive_options=convert.options_to_wire({"K": 3}),
                 studies=STUDIES if method == "second" else [],
             )
             link.table.routes[method] = Route(served, served, decoder)
@@ -141,17 +158,23 @@ def row(image: str, method: str, snr_db: float, draw: int, options: str = "") ->
     )
 
 
+def sweep(engine: Engine, asked: SweepSpec, store: Store, dataset: Dataset = IMAGES) -> Sweep:
+    resolved = asked.resolved(engine.link.table)
+    points = all_points(resolved, dataset.images, engine.link.table.routes)
+    return Sweep(engine, dataset, resolved, points, store)
+
+
 POINTS = list(itertools.product(("set/a", "set/b", "set/c"), ("first", "second"), (-5.0, 10.0), (0, 1)))
 
 
 def test_a_sweep_is_every_combination_once(engine: Engine, store: Store) -> None:
-    assert Sweep(engine, IMAGES, spec(), store).total == len(POINTS) == 24
+    assert sweep(engine, spec(), store).total == len(POINTS) == 24
 
 
 async def test_a_sweep_resumes_after_the_rows_that_are_there(engine: Engine, store: Store) -> None:
     for point in POINTS[:5]:
         store.add(row(*point))
-    progress = Sweep(engine, IMAGES, spec(), store).run()
+    progress = sweep(engine, spec(), store).run()
     first = await anext(progress)
     await progress.aclose()
     assert (first.done, first.total) == (5, 24)
@@ -161,7 +184,7 @@ async def test_a_sweep_resumes_after_the_rows_that_are_there(engine: Engine, sto
 async def test_a_finished_sweep_sends_nothing(engine: Engine, store: Store) -> None:
     for point in POINTS:
         store.add(row(*point))
-    steps = [progress async for progress in Sweep(engine, IMAGES, spec(), store).run()]
+    steps = [progress async for progress in sweep(engine, spec(), store).run()]
     assert [(step.done, step.total) for step in steps] == [(24, 24)]
 
 
@@ -170,33 +193,33 @@ async def test_rows_of_another_sweep_do_not_count(engine: Engine, store: Store, 
     """Of the 24 rows, half are at 10 dB; a third draw adds 12; the other channel shares none."""
     for point in POINTS:
         store.add(row(*point))
-    sweep = Sweep(engine, IMAGES, spec(**changes), store)
+    changed = sweep(engine, spec(**changes), store)
     expected = {"snr_db": (12, 24), "draws": (24, 36), "channel": (0, 24)}[next(iter(changes))]
-    assert sweep.total == expected[1]
+    assert changed.total == expected[1]
     if expected[0]:
-        progress = sweep.run()
+        progress = changed.run()
         assert (await anext(progress)).done == expected[0]
         await progress.aclose()
 
 
 def test_an_unknown_method_is_refused_with_those_that_are_served(engine: Engine, store: Store) -> None:
     with pytest.raises(RouteError, match=r"'third' is not served by this link \(served: first, second\)"):
-        Sweep(engine, IMAGES, spec(methods=("first", "third")), store)
+        sweep(engine, spec(methods=("first", "third")), store)
 
 
 def test_a_folder_with_another_sweep_is_refused(engine: Engine, store: Store) -> None:
-    Sweep(engine, IMAGES, spec(), store)
+    sweep(engine, spec(), store)
     with pytest.raises(SweepError, match=r"^seed: this folder holds a sweep with seed '?7'?, not 8"):
-        Sweep(engine, IMAGES, spec(seed=8), store)
+        sweep(engine, spec(seed=8), store)
     with pytest.raises(SweepError, match=r"^dataset: this folder holds a sweep with dataset 'set', not 'other'"):
-        Sweep(engine, Dataset("other", IMAGES.images), spec(), store)
-    Sweep(engine, IMAGES, spec(draws=5, snr_db=(3.0,)), store)  # more of the same sweep is fine
+        sweep(engine, spec(), store, Dataset("other", IMAGES.images))
+    sweep(engine, spec(draws=5, snr_db=(3.0,)), store)  # more of the same sweep is fine
 
 
 def test_studies_come_beside_the_sweep_and_nothing_twice(engine: Engine, store: Store) -> None:
     """K = 1 and 2: 2 SNRs x 3 images each. K = 3 and no option are the defaults: 3 images at 0 dB, 2 at 6 dB."""
-    assert Sweep(engine, IMAGES, spec(studies=True), store).total == 24 + 2 * 2 * 3 + 3 + 2
-    assert Sweep(engine, IMAGES, spec(studies=True, methods=("first",)), store).total == 12
+    assert sweep(engine, spec(studies=True), store).total == 24 + 2 * 2 * 3 + 3 + 2
+    assert sweep(engine, spec(studies=True, methods=("first",)), store).total == 12
 
 
 async def test_rows_of_a_study_are_told_by_their_options(engine: Engine, store: Store) -> None:
@@ -205,23 +228,37 @@ async def test_rows_of_a_study_are_told_by_their_options(engine: Engine, store: 
     store.add(row("set/a", "second", 0.0, 0, '{"K": 1}'))
     store.add(row("set/a", "second", 0.0, 0))
     store.add(row("set/a", "second", 6.0, 0, '{"K": 1}'))  # not in the study
-    progress = Sweep(engine, IMAGES, spec(studies=True), store).run()
+    progress = sweep(engine, spec(studies=True), store).run()
     assert (await anext(progress)).done == 26
     await progress.aclose()
 
 
 def test_options_at_their_defaults_are_none(engine: Engine, store: Store) -> None:
     route = engine.link.table.find("first")
-    assert route.chosen({}) == ""
-    assert route.chosen({"K": 3, "soft": 0.5}) == ""
-    assert route.chosen({"soft": 1, "K": 4}) == '{"K": 4, "soft": 1}'
-    assert route.chosen({"K": 3, "soft": 0.25}) == '{"soft": 0.25}'
-    assert route.chosen({"K": True}) == '{"K": true}'
-    assert route.chosen({"unknown": 1}) == '{"unknown": 1}'
+    assert route.chosen({}) == {}
+    assert route.chosen({"K": 3, "soft": 0.5}) == {}
+    assert list(route.chosen({"soft": 1, "K": 4}).items()) == [("K", 4), ("soft", 1)]
+    assert route.chosen({"K": 3, "soft": 0.25}) == {"soft": 0.25}
+    assert route.chosen({"K": True}) == {"K": True}
+
+
+def test_each_half_gets_its_own_options_and_an_unknown_one_is_refused(engine: Engine) -> None:
+    route = engine.link.table.find("first")
+    assert route.split({"soft": 1.0, "K": 4}) == ({"soft": 1.0}, {"K": 4})
+    with pytest.raises(ValueError, match=r"^options: 'first' has no option 'L' \(known: K, soft\)$"):
+        route.split({"L": 1})
+    with pytest.raises(ValueError, match=r"^options: none of the methods has an option 'L' \(known: K, soft\)$"):
+        all_points(spec(options={"L": 1}), IMAGES.images, engine.link.table.routes)
+
+
+def test_a_sweep_that_is_too_large_is_refused_before_it_is_listed(engine: Engine) -> None:
+    images = [ImageRef(f"set/{number}", Path()) for number in range(1000)]
+    with pytest.raises(ValueError, match=r"^sweep: 4000000 transmissions, the limit is 200000"):
+        all_points(spec(draws=1000), images, engine.link.table.routes)
 
 
 def test_the_methods_of_a_sweep_are_on_record(engine: Engine, store: Store) -> None:
-    Sweep(engine, IMAGES, spec(), store)
+    sweep(engine, spec(), store)
     first, second = store.methods()
     assert (first.name, second.name) == ("first", "second")
     assert second.method == "first"

@@ -16,7 +16,8 @@ from PIL import Image
 
 from jscc import checkpoints
 from jscc.images import read_image
-from jscc.signals import ChannelState, derive_seed, noise_generator
+from jscc.seeds import derive_seed
+from jscc.signals import ChannelState, noise_generator
 from trainer import __main__ as command_line
 from trainer import evaluate, settings, train
 from trainer import run_folder as runs

@@ -1,0 +1,152 @@
+"""Between the orchestrator's messages and its own types, for the service and for its clients alike."""
+
+import json
+from typing import Any
+
+from jscc.wire import convert
+from jscc.wire.v1 import orchestrator_pb2 as pb
+from jscc.wire.v1 import symbols_pb2
+from services.orchestrator.link.job import Job
+from services.orchestrator.results.rows import STAGES, HopTiming, Row
+from services.orchestrator.sweep.plan import ALL, SweepSpec
+
+
+def job_of(request: pb.SendImageRequest) -> Job:
+    """Return what a request asks for.
+
+    Raises:
+        ValueError: a field is missing or out of its range; names it.
+    """
+    convert.require(request, "channel")
+    convert.require(request.channel, "snr_db")
+    snr_db = request.channel.snr_db
+    return Job(
+        image_id=request.image_id,
+        method=request.method,
+        snr_db=snr_db,
+        told_snr_db=request.told_snr_db if request.HasField("told_snr_db") else snr_db,
+        channel=request.channel.name,
+        channel_options=convert.plain_options(request.channel.options),
+        options=convert.plain_options(request.options),
+        root_seed=request.seed,
+        draw=request.draw,
+    )
+
+
+def send_request(job: Job, image_file: bytes) -> pb.SendImageRequest:
+    """Return the request for a job; image_file is a file that Pillow reads."""
+    return pb.SendImageRequest(
+        method=job.method,
+        channel=symbols_pb2.ChannelModel(
+            name=job.channel, snr_db=job.snr_db, options=convert.options_to_wire(job.channel_options)
+        ),
+        told_snr_db=job.told_snr_db,
+        options=convert.options_to_wire(job.options),
+        seed=job.root_seed,
+        draw=job.draw,
+        image_id=job.image_id,
+        image_file=image_file,
+    )
+
+
+def spec_of(request: pb.RunSweepRequest, concurrency: int, patience_s: float) -> SweepSpec:
+    """Return the sweep that a request asks for.
+
+    Args:
+        request: as it came.
+        concurrency: transmissions under way at once.
+        patience_s: how long an unreachable service is waited for.
+
+    Raises:
+        ValueError: a field is out of its range; names it.
+        UnknownChannelError: there is no such channel.
+    """
+    methods = tuple(request.methods)
+    return SweepSpec(
+        methods=methods,
+        snr_db=tuple(request.snr_db),
+        draws=request.draws if request.HasField("draws") else 1,
+        seed=request.seed,
+        channel=request.channel or "awgn",
+        channel_options=convert.plain_options(request.channel_options),
+        told_snr_db=request.told_snr_db if request.HasField("told_snr_db") else None,
+        told_above_db=request.told_above_db,
+        options=convert.plain_options(request.options),
+        studies=request.studies if request.HasField("studies") else methods == ALL,
+        limit=request.limit,
+        concurrency=concurrency,
+        patience_s=patience_s,
+    )
+
+
+def report_of(row: Row) -> pb.TransmissionReport:
+    """Return a transmission as the API answers with it."""
+    return pb.TransmissionReport(
+        method=row.method,
+        checkpoint_digest=row.checkpoint,
+        seed=row.seed,
+        rho=row.rho,
+        channel_uses=row.channel_uses,
+        header_bits=row.header_bits,
+        noise_digest=row.noise_digest,
+        quality=pb.Quality(psnr_db=row.psnr_db, ssim=row.ssim, ms_ssim=row.ms_ssim, lpips=row.lpips),
+        hops=[_hop_report(hop, times, row.codec_ms / len(row.hops)) for hop, times in row.hops.items()],
+        load_ns=_ns(row.load_ms),
+        score_ns=_ns(row.score_ms),
+        total_ns=_ns(row.total_ms),
+        channel=symbols_pb2.ChannelModel(name=row.channel, snr_db=row.snr_db),
+        options=convert.options_to_wire(json.loads(row.options or "{}")),
+        image_id=row.image,
+        draw=row.draw,
+        started=row.started,
+    )
+
+
+def row_of_report(report: pb.TransmissionReport) -> Row:
+    """Return the transmission that the API answered with."""
+    quality = {name: _maybe(report.quality, name) for name in ("psnr_db", "ssim", "ms_ssim", "lpips")}
+    options = convert.plain_options(report.options)
+    return Row(
+        dataset=report.image_id.rpartition("/")[0],
+        image=report.image_id,
+        method=report.method,
+        checkpoint=report.checkpoint_digest,
+        channel=report.channel.name,
+        snr_db=report.channel.snr_db,
+        draw=report.draw,
+        seed=report.seed,
+        rho=report.rho,
+        channel_uses=report.channel_uses,
+        header_bits=report.header_bits,
+        noise_digest=report.noise_digest,
+        **quality,
+        total_ms=report.total_ns / 1e6,
+        hops={item.hop: _hop_timing(item) for item in report.hops},
+        load_ms=report.load_ns / 1e6,
+        codec_ms=sum(item.codec_ns for item in report.hops) / 1e6,
+        score_ms=report.score_ns / 1e6,
+        options=json.dumps(options, sort_keys=True) if options else "",
+        started=report.started,
+        warm_up=False,
+    )
+
+
+def _maybe(quality: pb.Quality, name: Any) -> float | None:
+    return getattr(quality, name) if quality.HasField(name) else None
+
+
+def _hop_report(hop: str, times: HopTiming, codec_ms: float) -> pb.HopReport:
+    stages = {f"{stage}_ns": _ns(getattr(times, f"{stage}_ms")) for stage in STAGES}
+    network_ns = stages.pop("network_ns")
+    timing = symbols_pb2.HopTiming(**stages, bytes_in=times.bytes_in, bytes_out=times.bytes_out)
+    return pb.HopReport(hop=hop, network_ns=network_ns, timing=timing, codec_ns=_ns(codec_ms))
+
+
+def _hop_timing(report: pb.HopReport) -> HopTiming:
+    stages = {f"{stage}_ms": getattr(report.timing, f"{stage}_ns") / 1e6 for stage in STAGES[1:]}
+    timing = report.timing
+    return HopTiming(network_ms=report.network_ns / 1e6, **stages, bytes_in=timing.bytes_in, bytes_out=timing.bytes_out)
+
+
+def _ns(value_ms: float) -> int:
+    return round(value_ms * 1e6)
