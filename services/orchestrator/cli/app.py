@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine
@@ -26,12 +27,14 @@ from services.orchestrator.cli.arguments import (
     MethodOptions,
     ToldSnr,
 )
+from services.orchestrator.cli.progress import Bars
 from services.orchestrator.link.job import Job
 from services.orchestrator.link.local import LocalLink, decoder_groups, state_folder
 from services.orchestrator.link.routes import RouteError
 from services.orchestrator.link.session import given_addresses
 from services.orchestrator.link.star import Addresses
 from services.orchestrator.report.write import write_report
+from services.orchestrator.results.store import DATABASE, Store, read
 from services.orchestrator.sweep import whole
 from services.orchestrator.sweep.plan import ALL, SweepSpec
 from services.orchestrator.sweep.recovery import SweepError
@@ -185,14 +188,22 @@ def sweep(
         spec=_checked(lambda fields: SweepSpec(**fields), asked),
         dataset=_checked(open_dataset, dataset),
         folder=out,
-        command=" ".join(["jscc-link", *sys.argv[1:]]),
+        command=shlex.join(["jscc-link", *sys.argv[1:]]),
         references=_checked(whole.known_references, references or ("all" if names == ALL else "cheap")),
     )
     if run.dataset.note:
         _say(run.dataset.note)
-    with terminal.Bars(errors) as bars:
-        _run(whole.run_sweep(run, _addresses(encoder, channel, decoder), bars))
-    console.print(_checked(write_report, out), markup=False, highlight=False, soft_wrap=True)
+    try:
+        with Bars(errors, out) as bars:
+            _run(whole.run_sweep(run, _addresses(encoder, channel, decoder), bars))
+    except typer.Exit:
+        if (out / DATABASE).is_file():
+            _say(f"to go on: {shlex.join(['jscc-link', *sys.argv[1:]])}")
+        raise
+    _checked(write_report, out)
+    with Store(out / DATABASE) as store:
+        console.print(terminal.sweep_table(read(store)))
+    _say(f"report: {out / 'summary.md'}, figures in {out / 'figures'}")
 
 
 @app.command()

@@ -1,18 +1,16 @@
-"""Tables and progress bars for the terminal."""
+"""Tables for the terminal."""
 
-import math
-from collections.abc import Iterable, Mapping
-from typing import Self
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from jscc.wire import convert
 from jscc.wire.v1 import symbols_pb2
+from services.orchestrator.report.series import Scored, by_snr, shown_series, spread
 from services.orchestrator.results.rows import STAGES, Row
+from services.orchestrator.results.store import Results
 from services.orchestrator.sweep.estimate import Line
 
 PERCENTILES = (50, 95, 99)
@@ -120,43 +118,22 @@ def _value(value: float | None, digits: int, unit: str) -> str:
     return f"{value:.{digits}f} {unit}".strip()
 
 
-class Bars:
-    """How far a run is, as progress bars under the lines that it says."""
-
-    def __init__(self, console: Console) -> None:
-        """Show the bars on `console` inside the context."""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}"),
-        )
-        self._progress = Progress(*columns, console=console, refresh_per_second=2)
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        """Show the bars."""
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Leave them as they are."""
-        self._progress.stop()
-
-    def say(self, line: str) -> None:
-        """Print a line above the bars."""
-        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def estimate(self, lines: Iterable[Line]) -> None:
-        """Print what is left to do above the bars."""
-        self._progress.console.print(estimate_table(lines))
-
-    def advance(self, what: str, done: int, total: int, left_s: float) -> None:
-        """Move the bar of a part of the run."""
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total, left="")
-        self._progress.update(self._tasks[what], completed=done, left=_left(left_s))
+def sweep_table(results: Results) -> Table:
+    """Show the quality of a run: mean PSNR in dB over the images, and LPIPS where measured, by method and SNR."""
+    shown = shown_series(results.rows)
+    snrs_db = sorted({row.snr_db for series in shown for row in series.rows})
+    table = Table(title="PSNR in dB (LPIPS), means over images", box=box.SIMPLE, pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    table.add_column("rho", justify="right")
+    for snr_db in snrs_db:
+        table.add_column(f"{snr_db:g} dB", justify="right")
+    for series in shown:
+        scored = by_snr(series.scored)
+        cells = [_quality(scored[snr_db]) if snr_db in scored else "" for snr_db in snrs_db]
+        table.add_row(series.name, f"{series.rho:.4f}", *cells)
+    return table
 
 
-def _left(left_s: float) -> str:
-    return "" if math.isnan(left_s) else f"{int(left_s) // 60}:{int(left_s) % 60:02d} left"
+def _quality(scored: Sequence[Scored]) -> str:
+    psnr_db, lpips = spread(scored, "psnr_db"), spread(scored, "lpips")
+    return " ".join([f"{psnr_db.mean:.2f}" if psnr_db else "", f"({lpips.mean:.3f})" if lpips else ""]).strip()
