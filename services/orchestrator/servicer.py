@@ -98,7 +98,7 @@ class OrchestratorServicer:
         run = whole.Run(spec, dataset, self._settings.runs / request.name, f"RunSweep {request.name}")
         spec, points = await whole.plan(self._engine, run)
         with whole.open_store(run.folder) as store:
-            sweep = Sweep(self._engine, dataset, spec, points, store)
+            sweep = Sweep(self._engine, run.dataset, spec, points, store)
             whole.keep_record(run, sweep, self._engine, store)
             if dataset.note:
                 yield pb.RunSweepResponse(total=sweep.total, message=dataset.note)

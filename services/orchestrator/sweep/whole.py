@@ -55,7 +55,7 @@ class Run:
 
     Attributes:
         spec: what to sweep.
-        dataset: the images.
+        dataset: the images; those beyond the spec's limit are left out.
         folder: of the results; made once everything has been checked.
         command: what asked for it, for the record.
         references: what is computed beside it: none; cheap, the quick ones with PSNR alone; or all, with all metrics.
@@ -66,6 +66,11 @@ class Run:
     folder: Path
     command: str
     references: str = "none"
+
+    def __post_init__(self) -> None:
+        """Keep the images within the limit alone."""
+        images = self.dataset.images[: self.spec.limit or None]
+        object.__setattr__(self, "dataset", dataclasses.replace(self.dataset, images=images))
 
 
 async def run_sweep(run: Run, addresses: Addresses | None, watcher: Watcher) -> None:
@@ -124,8 +129,7 @@ async def plan(engine: Engine, run: Run) -> tuple[SweepSpec, list[Point]]:
     """
     spec = run.spec.resolved(engine.link.table)
     routes = {name: engine.link.table.find(name) for name in spec.methods}
-    images = run.dataset.images[: spec.limit or None]
-    return spec, await asyncio.to_thread(all_points, spec, images, routes)
+    return spec, await asyncio.to_thread(all_points, spec, run.dataset.images, routes)
 
 
 def keep_record(run: Run, sweep: Sweep, engine: Engine, store: Store) -> None:
