@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jscc import checkpoints, config
-from jscc.data.datasets import open_dataset
+from jscc.data import open_dataset
 from jscc.models import UnknownMethodError
 from trainer import bench, build, evaluate, export, parallel, run_folder, settings, train
 from trainer.optimisation import Budget

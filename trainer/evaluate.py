@@ -8,7 +8,7 @@ import torch
 
 from jscc import checkpoints, models
 from jscc.checkpoints import Card
-from jscc.data.datasets import Dataset
+from jscc.data import Dataset
 from jscc.images import Pixels, read_image
 from jscc.link import Link
 from jscc.quality import scores

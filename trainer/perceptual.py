@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jscc.data.datasets import lpips_backbone
+from jscc.data import lpips_backbone
 from jscc.quality import scores
 from trainer.settings import LossSettings
 

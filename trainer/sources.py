@@ -14,8 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from jscc import images
-from jscc.data import div2k
-from jscc.data.datasets import DownloadError
+from jscc.data import DownloadError, div2k, is_image, unreadable
 from trainer.data import Photos
 from trainer.journal import interval_s
 
@@ -52,7 +51,7 @@ def find(folders: tuple[str, ...]) -> dict[Path, int]:
     for number, folder in enumerate([_folder(name) for name in folders] or [Path(root or "") / "train"]):
         if not folder.is_dir():
             raise ValueError(f"data: no folder {folder}")
-        photos = [path.resolve() for path in folder.rglob("*") if _is_photo(path)]
+        photos = [path.resolve() for path in folder.rglob("*") if is_image(path)]
         if not photos:
             raise ValueError(f"data: no photo ({', '.join(sorted(images.SUFFIXES))}) under {folder}")
         for path in photos:  # a photo that is found twice must not be trained on and validated with
@@ -83,10 +82,6 @@ class _Bars:
     def remove_task(self, task: Any, /) -> None:
         """End a task."""
         task.close()
-
-
-def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in images.SUFFIXES and not path.name.startswith(".")
 
 
 def shares(origins: Iterable[int], weights: tuple[float, ...]) -> Tensor:
@@ -123,7 +118,7 @@ def load(paths: Iterable[Path], cache: Path) -> Photos:
         cache: folder for `<key>.npy` (uint8 [n]) and `<key>.json` (heights and widths); created when missing.
 
     Raises:
-        ImageError: a file cannot be decoded; names it.
+        DatasetError: files cannot be decoded; lists them.
     """
     paths = list(paths)
     key = hashlib.blake2b(
@@ -143,15 +138,34 @@ def load(paths: Iterable[Path], cache: Path) -> Photos:
 def _decode(paths: list[Path], pixels_file: Path, index_file: Path) -> None:
     """Decode photo by photo, so that memory holds one of them; the length is put in at the end."""
     raw, temporary = (pixels_file.with_name(f"{pixels_file.stem}.{os.getpid()}.{kind}") for kind in ("raw", "tmp"))
-    sizes = []
-    with raw.open("wb") as file:
-        for path in tqdm(paths, "decoding photos, once", mininterval=interval_s(), maxinterval=float("inf")):
-            photo = read_image(path)
-            sizes.append(list(photo.shape[1:]))
-            file.write(photo.numpy().data)
-    with temporary.open("wb") as file:
-        np.save(file, np.memmap(raw, dtype=np.uint8, mode="r"))
-    raw.unlink()
+    try:
+        sizes = _write_pixels(paths, raw)
+        with temporary.open("wb") as file:
+            np.save(file, np.memmap(raw, dtype=np.uint8, mode="r"))
+    finally:
+        raw.unlink(missing_ok=True)
     os.replace(temporary, pixels_file)
     temporary.write_text(json.dumps(sizes), encoding="utf-8")
     os.replace(temporary, index_file)
+
+
+def _write_pixels(paths: list[Path], raw: Path) -> list[list[int]]:
+    """Write the pixels of all photos into one file; return their heights and widths.
+
+    Raises:
+        DatasetError: some cannot be decoded; lists them.
+    """
+    sizes: list[list[int]] = []
+    faults: dict[Path, images.ImageError] = {}
+    with raw.open("wb") as file:
+        for path in tqdm(paths, "decoding photos, once", mininterval=interval_s(), maxinterval=float("inf")):
+            try:
+                photo = read_image(path)
+            except images.ImageError as error:
+                faults[path] = error
+                continue
+            sizes.append(list(photo.shape[1:]))
+            file.write(photo.numpy().data)
+    if faults:
+        raise unreadable(faults)
+    return sizes

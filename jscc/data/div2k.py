@@ -9,7 +9,7 @@ import shutil
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from jscc.data.datasets import Bars, DownloadError, data_folders, download, writable_folder
+from jscc.data.download import Bars, DownloadError, data_folders, download, writable_folder
 
 NAME = "div2k"
 URL = "http://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_train_HR.zip"
@@ -23,7 +23,7 @@ _FOLDER = "DIV2K_train_HR"
 def open_folder(progress: Bars) -> Path:
     """Return the folder of the photos `0001.png` to `0800.png`; download and unpack them if they are missing.
 
-    They are looked for in `$JSCC_DATA/div2k/DIV2K_train_HR`, then in `~/.cache/jscc-link/div2k/DIV2K_train_HR`.
+    They are looked for in `$JSCC_DATA/div2k/DIV2K_train_HR`, then in the same folder of the cache.
 
     Args:
         progress: shows bars meanwhile.

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from jscc.data.datasets import open_dataset
+from jscc.data import check_images, open_dataset
 from jscc.images import ImageTooLargeError, encode_png
 from jscc.wire.codec import CodecError
 from jscc.wire.describe import description
@@ -96,6 +96,7 @@ class OrchestratorServicer:
         spec = messages.spec_of(request, self._settings.concurrency, self._settings.start_timeout_s)
         dataset = await asyncio.to_thread(open_dataset, request.dataset or "kodak")
         run = whole.Run(spec, dataset, self._settings.runs / request.name, f"RunSweep {request.name}")
+        await asyncio.to_thread(check_images, run.dataset.images)
         spec, points = await whole.plan(self._engine, run)
         with whole.open_store(run.folder) as store:
             sweep = Sweep(self._engine, run.dataset, spec, points, store)

@@ -15,9 +15,9 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from skimage import data as photographs
 
-from jscc.images import write_image
+from jscc.data import samples
+from jscc.images import read_image, write_image
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 90.0
@@ -103,7 +103,7 @@ def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Started
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
-    astronaut, coffee = photographs.astronaut(), photographs.coffee()
+    astronaut, coffee = (read_image(samples.FOLDER / name) for name in ("astronaut.png", "coffee.png"))
     crops = (astronaut[:176, 100:308], astronaut[200:376, 40:248], coffee[50:226, 100:308], coffee[180:356, 300:508])
     for number, crop in enumerate(crops):
         write_image(folder / f"photo{number}.png", np.ascontiguousarray(crop))

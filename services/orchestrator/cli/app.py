@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from jscc.checkpoints import cards
-from jscc.data.datasets import open_dataset
+from jscc.data import open_dataset
 from jscc.images import ImageError, write_image
 from jscc.wire.codec import CodecError
 from jscc.wire.errors import LinkError

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from jscc.data.datasets import lpips_backbone
+from jscc.data import lpips_backbone
 from jscc.images import read_image
 from jscc.quality.scores import Lpips, Scores, score
 from jscc.signals import bandwidth_ratio

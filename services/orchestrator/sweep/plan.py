@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from jscc import channels, config
-from jscc.data.datasets import ImageRef
+from jscc.data import ImageRef
 from jscc.wire import convert
 from services.orchestrator.link.job import Job, check_seed, check_snr_db
 from services.orchestrator.link.routes import Route, RouteTable

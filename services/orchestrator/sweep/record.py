@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jscc import __version__, machine
-from jscc.data.datasets import Dataset
+from jscc.data import Dataset
 from jscc.wire.client import HopTimes
 from jscc.wire.v1 import symbols_pb2 as pb
 from services.orchestrator.link.routes import Route

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from jscc.baselines import bounds, codecs, ideal
 from jscc.baselines.curves import CURVES, DESIGN_SNR_DB, GAUSSIAN
 from jscc.baselines.spectrum import Spectrum, measure_spectrum
-from jscc.data.datasets import Dataset, ImageRef
+from jscc.data import Dataset, ImageRef
 from jscc.images import Pixels, encode_png, read_image
 from jscc.machine import cores
 from jscc.quality.scores import Lpips, Scores, psnr_db, score

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from jscc.data.datasets import Dataset
+from jscc.data import Dataset
 from jscc.images import encode_png
 from jscc.machine import cores
 from jscc.wire.errors import LinkError

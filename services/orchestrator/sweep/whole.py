@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from jscc.baselines.curves import CHEAP, CURVES
-from jscc.data.datasets import Dataset
+from jscc.data import Dataset, check_images
 from services.orchestrator.link.session import open_session
 from services.orchestrator.link.star import Addresses
 from services.orchestrator.link.transmission import Engine
@@ -77,8 +77,10 @@ async def run_sweep(run: Run, addresses: Addresses | None, watcher: Watcher) -> 
     """Send everything through the link, then compute the references.
 
     Raises:
+        DatasetError: images cannot be read; lists them.
         SweepError: it cannot go on; what is done is kept.
     """
+    await asyncio.to_thread(check_images, run.dataset.images)
     async with AsyncExitStack() as stack:
         async with open_session(addresses, run.spec.concurrency, watcher.say) as session:
             spec, points = await plan(session.engine, run)

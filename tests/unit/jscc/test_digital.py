@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from skimage import data
 from torch import Tensor
 
 from jscc import checkpoints, models
 from jscc.baselines import codecs, ideal, mcs, phy
 from jscc.channels.awgn import Awgn
+from jscc.data import samples
 from jscc.draws import Draws
-from jscc.images import Pixels
+from jscc.images import Pixels, read_image
 from jscc.models.digital import ADAPTIVE, CODE_BITS, NOTHING, SCALE_LOG2, Config, Options, Receiver, Transmitter
 from jscc.serving import tensors
 from jscc.serving.host import Host
@@ -31,10 +31,18 @@ SIXTEEN_QAM = 11
 """Index of a 16QAM scheme."""
 
 
+def astronaut() -> Tensor:
+    """Return a photograph [1, 3, 512, 512] of 8 bits."""
+    pixels = read_image(samples.FOLDER / "astronaut.png")
+    return torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]
+
+
 @cache
 def photo() -> Tensor:
     """Return a natural image [1, 3, 128, 192] of 8 bits."""
-    return torch.from_numpy(data.astronaut()[:128, 100:292].astype(np.float32) / 255).permute(2, 0, 1)[None]
+    return torch.from_numpy(
+        read_image(samples.FOLDER / "astronaut.png")[:128, 100:292].astype(np.float32) / 255
+    ).permute(2, 0, 1)[None]
 
 
 def pixels_of(x: Tensor) -> Pixels:
@@ -90,7 +98,9 @@ def test_a_fixed_scheme_has_a_cliff() -> None:
 
 
 def test_quality_rises_with_the_snr_that_the_transmitter_is_told() -> None:
-    x = torch.from_numpy(data.astronaut()[:256, :384].astype(np.float32) / 255).permute(2, 0, 1)[None]
+    x = torch.from_numpy(read_image(samples.FOLDER / "astronaut.png")[:256, :384].astype(np.float32) / 255).permute(
+        2, 0, 1
+    )[None]
     errors = [float((cross(x, snr_db) - x).square().mean()) for snr_db in (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0)]
     assert all(later < earlier for earlier, later in pairwise(errors))
     assert errors[0] <= float((mean_colour(x) - x).square().mean()) + 1e-9

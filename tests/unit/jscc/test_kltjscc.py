@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from jscc import checkpoints
-from jscc.data.datasets import open_dataset
+from jscc.data import open_dataset
 from jscc.images import read_image
 from jscc.models import kltjscc
 from jscc.models._klt import classes, hybrid

@@ -10,11 +10,12 @@ import pytest
 import torch
 from scipy.fft import dctn, idctn
 from scipy.optimize import brentq
-from skimage import data
 from torch import Tensor
 
 from jscc.channels.awgn import Awgn
+from jscc.data import samples
 from jscc.draws import Draws
+from jscc.images import read_image
 from jscc.models.softcast import Config, Options, Receiver, Transmitter
 from jscc.serving import tensors
 from jscc.signals import ChannelState, Side
@@ -28,7 +29,9 @@ NOTHING = torch.zeros(1)
 @cache
 def photo() -> Tensor:
     """Return a natural image [1, 3, 256, 384]."""
-    return torch.from_numpy(data.astronaut()[:256, :384].astype(np.float32) / 255).permute(2, 0, 1)[None]
+    return torch.from_numpy(read_image(samples.FOLDER / "astronaut.png")[:256, :384].astype(np.float32) / 255).permute(
+        2, 0, 1
+    )[None]
 
 
 def encode(x: Tensor, snr_db: float, config: Config = DEFAULT) -> tuple[Tensor, Side]:

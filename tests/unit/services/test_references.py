@@ -11,7 +11,7 @@ import pytest
 from jscc.baselines import bounds, ideal
 from jscc.baselines.curves import CHEAP, CURVES
 from jscc.baselines.spectrum import measure_spectrum
-from jscc.data.datasets import Dataset, ImageRef
+from jscc.data import Dataset, ImageRef
 from jscc.images import ImageError, read_image, write_image
 from jscc.quality.scores import psnr_db, score
 from services.orchestrator.results.rows import Reference

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jscc.channels import UnknownChannelError
-from jscc.data.datasets import Dataset, ImageRef
+from jscc.data import Dataset, ImageRef
 from jscc.seeds import derive_seed
 from jscc.wire import convert
 from jscc.wire.client import Client

@@ -8,7 +8,7 @@ import pytorch_msssim
 import torch
 from torch import Tensor
 
-from jscc.data import datasets
+from jscc.data import weights
 from jscc.quality import scores as metrics
 from jscc.signals import bandwidth_ratio
 from trainer import perceptual, settings
@@ -136,7 +136,7 @@ class TestPerceptual:
     def test_missing_weights_or_package_are_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("JSCC_DATA", str(tmp_path))
-        monkeypatch.setattr(datasets, "ALEXNET_URL", "http://127.0.0.1:1/alexnet.pth")
+        monkeypatch.setattr(weights, "ALEXNET_URL", "http://127.0.0.1:1/alexnet.pth")
         with pytest.raises(ValueError, match=r"lpips_weight: .*127\.0\.0\.1"):
             Loss(LossSettings(lpips_weight=0.1), CPU)
         monkeypatch.setitem(sys.modules, "pytorch_msssim", None)

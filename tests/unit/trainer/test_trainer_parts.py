@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -276,6 +277,21 @@ class TestPhotos:
         np.save(pixels_file, np.zeros_like(np.load(pixels_file)))
         assert sources.load(paths, tmp_path / "cache").pixels.sum() == 0
         assert sources.load(paths[:2], tmp_path / "cache").pixels.sum() > 0
+
+    def test_all_bad_photos_are_listed_and_nothing_is_left(self, tmp_path: Path) -> None:
+        folder = self.folder(tmp_path / "photos", 4)
+        for name in ("part0/000.png", "part1/003.png"):
+            (folder / name).write_text("no image")
+        with pytest.raises(ValueError, match=r"2 of the images cannot be read") as caught:
+            sources.load(list(sources.find((str(folder),))), tmp_path / "cache")
+        assert [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:]] == ["000.png", "003.png"]
+        assert not list((tmp_path / "cache").iterdir())
+
+    def test_folder_or_pipe_with_the_name_of_a_photo_is_none(self, tmp_path: Path) -> None:
+        self.folder(tmp_path, 2)
+        (tmp_path / "album.png").mkdir()
+        os.mkfifo(tmp_path / "pipe.png")
+        assert [path.name for path in sources.find((str(tmp_path),))] == ["000.png", "001.png"]
 
     def test_split_is_disjoint_complete_and_independent_of_order(self) -> None:
         names = tuple(f"{number:03}.webp" for number in range(847))
