@@ -27,7 +27,7 @@ class Row:
     Attributes:
         snr_db: channel SNR.
         psnr_db: mean over images of the PSNR of the 8-bit image.
-        ms_ssim: mean over images; None without pytorch_msssim or when an image is too small.
+        ms_ssim: mean over images; None when an image is too small.
     """
 
     snr_db: float
@@ -88,20 +88,13 @@ def evaluate(
     images = {reference.id: read_image(reference.path) for reference in dataset.images}
     rows = []
     for snr_db in snrs_db:
-        found = [_score(x, transmit(link, x, name, snr_db, precision, told_above_db)) for name, x in images.items()]
-        similar = [ms_ssim for _, ms_ssim in found if ms_ssim is not None]
+        received = (transmit(link, x, name, snr_db, precision, told_above_db) for name, x in images.items())
+        found = [scores.score(x, x_hat, None) for x, x_hat in zip(images.values(), received, strict=True)]
+        similar = [item.ms_ssim for item in found if item.ms_ssim is not None]
         mean_ms_ssim = sum(similar) / len(similar) if len(similar) == len(found) else None
-        rows.append(Row(snr_db, sum(psnr_db for psnr_db, _ in found) / len(found), mean_ms_ssim))
+        rows.append(Row(snr_db, sum(item.psnr_db for item in found) / len(found), mean_ms_ssim))
         print(format_row(rows[-1]), flush=True)
     return rows
-
-
-def _score(reference: Pixels, received: Pixels) -> tuple[float, float | None]:
-    try:
-        ms_ssim = scores.ms_ssim(reference, received)
-    except ModuleNotFoundError:  # pytorch_msssim is not needed for training
-        ms_ssim = None
-    return scores.psnr_db(reference, received), ms_ssim
 
 
 def format_row(row: Row) -> str:

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from jscc.data import lpips_backbone
 from jscc.images import read_image
-from jscc.quality.scores import Lpips, Scores, score
+from jscc.quality.lpips import Lpips
+from jscc.quality.scores import Scores, score
 from jscc.signals import bandwidth_ratio
 from jscc.wire.codec import Array
 from services.orchestrator.link.job import Job

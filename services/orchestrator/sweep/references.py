@@ -17,7 +17,8 @@ from jscc.baselines.spectrum import Spectrum, measure_spectrum
 from jscc.data import Dataset, ImageRef
 from jscc.images import Pixels, encode_png, read_image
 from jscc.machine import cores
-from jscc.quality.scores import Lpips, Scores, psnr_db, score
+from jscc.quality.lpips import Lpips
+from jscc.quality.scores import Scores, psnr_db, score
 from services.orchestrator.results.rows import Picture, Reference, same_rate
 from services.orchestrator.results.store import Store
 from services.orchestrator.sweep.estimate import Line

@@ -387,7 +387,7 @@ def test_initialise_is_called_at_step_0(tmp_path: Path, photos: Path, monkeypatc
 
 
 def test_imports_without_the_optional_packages() -> None:
-    absent = ("grpc", "pydantic", "tensorboard", "pytorch_msssim", "rich", "skimage", "torchvision", "lpips")
+    absent = ("grpc", "pydantic", "tensorboard", "pytorch_msssim", "rich", "torchvision", "lpips")
     code = f"import sys\nfor name in {absent}: sys.modules[name] = None\nimport trainer.__main__"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
