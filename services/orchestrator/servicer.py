@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from jscc.data import check_images, open_dataset
+from jscc.data import check_images, open_offered
 from jscc.images import ImageTooLargeError, encode_png
 from jscc.wire.codec import CodecError
 from jscc.wire.describe import description
@@ -86,15 +88,15 @@ class OrchestratorServicer:
             raise ValueError(f"name: the sweep '{request.name}' is running already")
         self._running.add(request.name)
         try:
-            async with aclosing(self._sweep(request)) as messages:
-                async for message in messages:
-                    yield message
+            async with aclosing(self._sweep(request)) as answers:
+                async for answer in answers:
+                    yield answer
         finally:
             self._running.discard(request.name)
 
     async def _sweep(self, request: pb.RunSweepRequest) -> AsyncGenerator[pb.RunSweepResponse]:
         spec = messages.spec_of(request, self._settings.concurrency, self._settings.start_timeout_s)
-        dataset = await asyncio.to_thread(open_dataset, request.dataset or "kodak")
+        dataset = await asyncio.to_thread(open_offered, request.dataset or "kodak", _offered())
         run = whole.Run(spec, dataset, self._settings.runs / request.name, f"RunSweep {request.name}")
         await asyncio.to_thread(check_images, run.dataset.images)
         spec, points = await whole.plan(self._engine, run)
@@ -126,6 +128,12 @@ class OrchestratorServicer:
             streams={"RunSweep": self.run_sweep},
             prepare=self.prepare,
         )
+
+
+def _offered() -> Path | None:
+    """Return the folder below which callers may name data sets, if there is one."""
+    root = os.environ.get("JSCC_DATA")
+    return Path(root) if root else None
 
 
 def _parse(message_type: type[M], raw: bytes) -> M:

@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -86,11 +87,17 @@ def wait_for_log(service: Started, words: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Started]]:
+def link(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Iterator[dict[str, Started]]:
     folder = tmp_path_factory.mktemp("link")
+    data = folder / "data"  # what the orchestrator offers to its callers
+    shutil.copytree(photos, data / "photos")
+    if known := os.environ.get("JSCC_DATA"):
+        (data / "lpips").symlink_to(Path(known) / "lpips")
     services = {name: start(name, folder) for name in ("encoder", "channel", "decoder")}
     addresses = {f"{name.upper()}_ADDRESS": service.address for name, service in services.items()}
-    services["orchestrator"] = start("orchestrator", folder, RUNS=str(folder / "runs"), **addresses)
+    services["orchestrator"] = start(
+        "orchestrator", folder, RUNS=str(folder / "runs"), JSCC_DATA=str(data), **addresses
+    )
     try:
         for service in services.values():
             wait_until_serving(service)

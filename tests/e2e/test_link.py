@@ -6,6 +6,7 @@ import struct
 import zlib
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -44,6 +45,16 @@ def png(pixels: np.ndarray, mode: str | None = None) -> bytes:
 def encode_request(image: np.ndarray, method: str = "deepjscc", digest: str = "", snr_db: float = 5.0) -> bytes:
     context = pb.RequestContext(method=method, checkpoint_digest=digest)
     return codec.encode(encoder_pb2.EncodeRequest(context=context, told_snr_db=snr_db), image)
+
+
+def sweep_refusal(link: Link, **changes: Any) -> tuple[grpc.StatusCode, str]:
+    fields = {"name": "refused", "dataset": "photos", "snr_db": [0.0], **changes}
+    request = orchestrator_pb2.RunSweepRequest(**fields)
+    with grpc.insecure_channel(link["orchestrator"].address) as channel:
+        stream = channel.unary_stream("/jscc.wire.v1.OrchestratorService/RunSweep")(request.SerializeToString())
+        with pytest.raises(grpc.RpcError) as caught:
+            list(stream)
+    return caught.value.code(), caught.value.details()
 
 
 GREY = np.full((32, 48, 3), 120, dtype=np.uint8)
@@ -178,13 +189,22 @@ class TestBadInput:
         assert refusal(link["orchestrator"], "SendImage", b"\xff" * 50)[0] == INVALID
 
     def test_sweep_name_cannot_leave_its_folder(self, link: Link) -> None:
-        request = orchestrator_pb2.RunSweepRequest(name="../x", dataset="samples", snr_db=[0])
-        with grpc.insecure_channel(link["orchestrator"].address) as channel:
-            stream = channel.unary_stream("/jscc.wire.v1.OrchestratorService/RunSweep")(request.SerializeToString())
-            with pytest.raises(grpc.RpcError) as caught:
-                list(stream)
-        assert caught.value.code() == INVALID
-        assert caught.value.details().startswith("name:")
+        code, details = sweep_refusal(link, name="../x")
+        assert code == INVALID
+        assert details.startswith("name:")
+
+    @pytest.mark.parametrize("name", ["/etc", "~", "/proc/self/fd", "../photos", "nosuch", "x" * 300])
+    def test_sweep_offers_named_data_alone_and_tells_nothing_of_others(self, link: Link, name: str) -> None:
+        code, details = sweep_refusal(link, dataset=name)
+        assert code == INVALID
+        assert details.startswith(f"dataset: {name[:100]!r} is not offered; expected one of: kodak, samples")
+        assert len(details) < 400
+
+    def test_a_refused_sweep_leaves_nothing(self, link: Link) -> None:
+        runs = Path(link["orchestrator"].log).parent / "runs"
+        assert sweep_refusal(link, methods=["nosuch"])[0] == grpc.StatusCode.NOT_FOUND
+        assert sweep_refusal(link, draws=0)[0] == INVALID
+        assert not (runs / "refused").exists()
 
     def test_services_go_on(self, link: Link, photos: Path) -> None:
         assert send(link, (photos / "photo0.png").read_bytes(), 10.0).report.quality.psnr_db > 20
@@ -202,8 +222,8 @@ def test_describe(link: Link) -> None:
     assert answer.services[0].max_side_px == 4096
 
 
-def test_run_sweep_streams_progress(link: Link, photos: Path) -> None:
-    request = orchestrator_pb2.RunSweepRequest(name="api", dataset=str(photos), snr_db=[0, 10], draws=1)
+def test_run_sweep_streams_progress(link: Link) -> None:
+    request = orchestrator_pb2.RunSweepRequest(name="api", dataset="photos", snr_db=[0, 10], draws=1)
     with grpc.insecure_channel(link["orchestrator"].address) as channel:
         stream = channel.unary_stream("/jscc.wire.v1.OrchestratorService/RunSweep")(request.SerializeToString())
         answers = [orchestrator_pb2.RunSweepResponse.FromString(raw) for raw in stream]
