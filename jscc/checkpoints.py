@@ -18,6 +18,7 @@ from safetensors.torch import save as serialise
 from torch import nn
 
 from jscc import config, models
+from jscc.limits import FAMILIES, MAX_LABEL
 
 DIGEST_HEX_DIGITS = 16
 
@@ -39,6 +40,8 @@ class Card:
         transmitter_digest: digest of the checkpoint whose symbols this receiver understands; equal to `digest` unless
             the method is only another receiver.
         config: the method's configuration.
+        label: what figures call it, 1 to 60 characters; its name unless given.
+        family: what kind of transmission it is, one of FAMILIES.
         training: data, steps, crops, hardware, wall time, recipe.
         kodak: one row per SNR with the measured metrics.
     """
@@ -48,8 +51,22 @@ class Card:
     digest: str
     transmitter_digest: str
     config: dict[str, Any]
+    label: str = ""
+    family: str = FAMILIES[0]
     training: dict[str, Any] = field(default_factory=dict)
     kodak: tuple[dict[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Take the name for a label that is not given.
+
+        Raises:
+            ValueError: label or family is not what it may be.
+        """
+        object.__setattr__(self, "label", self.label or self.name[:MAX_LABEL])
+        if len(self.label) > MAX_LABEL:
+            raise ValueError(f"label: {len(self.label)} characters, the limit is {MAX_LABEL}")
+        if self.family not in FAMILIES:
+            raise ValueError(f"family: unknown family '{self.family[:100]}' (known: {', '.join(FAMILIES)})")
 
     @property
     def kodak_psnr_db(self) -> float:

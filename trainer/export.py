@@ -11,7 +11,7 @@ from jscc.checkpoints import Card
 from trainer import run_folder, settings
 from trainer.build import build, config_mapping, heard
 from trainer.journal import VALIDATION_FILE, read_rows
-from trainer.settings import Recipe
+from trainer.settings import MethodSettings, Recipe
 
 
 def export(run: Path, folder: Path, name: str | None = None) -> Card:
@@ -31,11 +31,10 @@ def export(run: Path, folder: Path, name: str | None = None) -> Card:
     recipe, state = run_folder.load_recipe(run), run_folder.load_state(run)
     link = build(recipe.method, seed=0)
     link.load_state_dict(state["average"])
-    method, transmitter, heard_digest = recipe.method.name, link.transmitter, ""
+    transmitter, heard_digest = link.transmitter, ""
     if recipe.method.listens_to:  # the transmitter is shipped once, with the method that it is of
         transmitter, heard_digest = nn.Module(), heard(recipe.method).digest
-    record = training_record(run, recipe, state)
-    card = Card(name or method, method, "", heard_digest, config_mapping(recipe.method), record)
+    card = _card(recipe.method, name, heard_digest, training_record(run, recipe, state))
     return checkpoints.save(folder, card, transmitter, link.receiver)
 
 
@@ -55,12 +54,23 @@ def export_closed_form(recipe_file: Path, folder: Path, name: str | None = None)
     """
     recipe = settings.load(recipe_file)
     link = build(recipe.method, seed=0)
-    method = recipe.method.name
     if any(True for _ in link.parameters()):
-        raise ValueError(f"{recipe_file}: '{method}' has parameters; train it and export the run's folder")
-    record = {"note": "closed form: nothing is trained"}
-    card = Card(name or method, method, "", "", config_mapping(recipe.method), record)
+        raise ValueError(f"{recipe_file}: '{recipe.method.name}' has parameters; train it and export the run's folder")
+    card = _card(recipe.method, name, "", {"note": "closed form: nothing is trained"})
     return checkpoints.save(folder, card, link.transmitter, link.receiver)
+
+
+def _card(method: MethodSettings, name: str | None, heard_digest: str, record: dict[str, Any]) -> Card:
+    return Card(
+        name=name or method.name,
+        method=method.name,
+        digest="",
+        transmitter_digest=heard_digest,
+        config=config_mapping(method),
+        label=method.label,
+        family=method.family,
+        training=record,
+    )
 
 
 def training_record(run: Path, recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:

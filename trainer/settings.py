@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jscc import config
+from jscc.limits import FAMILIES, MAX_LABEL
 
 PRECISIONS = ("float32", "bfloat16")
 LOSSES = ("log_mse", "mse", "snr_balanced_mse")
@@ -26,11 +27,20 @@ class MethodSettings:
         config: the method's own Config.
         listens_to: for a method that is only another receiver: checkpoint `<folder>/<name>` of the method whose
             transmitter it listens to. That transmitter stays as it is.
+        label: what figures call its checkpoint; the checkpoint's name when empty.
+        family: what kind of transmission it is, one of jscc.limits.FAMILIES.
     """
 
     name: str
     config: dict[str, Any] = field(default_factory=dict)
     listens_to: str = ""
+    label: str = field(default="", compare=False)  # a run may be called something else without being another one
+    family: str = field(default=FAMILIES[0], compare=False)
+
+    def __post_init__(self) -> None:
+        """Check what the card would refuse after the training."""
+        _require(self.family in FAMILIES, f"family must be one of {', '.join(FAMILIES)}, got '{self.family}'")
+        _require(len(self.label) <= MAX_LABEL, f"label must have at most {MAX_LABEL} characters")
 
 
 @dataclass(frozen=True)

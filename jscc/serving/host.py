@@ -146,6 +146,8 @@ def _served(hosted: Hosted, half: checkpoints.Half) -> pb.ServedMethod:
         learned=[pb.LearnedValues(name=name, values=values) for name, values in sorted(learned.items())],
         studies=[_study(hosted, study) for study in getattr(hosted.config, "studies", tuple)()],
         kodak_psnr_db=card.kodak_psnr_db,
+        label=card.label,
+        family=card.family,
     )
 
 

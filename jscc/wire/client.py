@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
@@ -11,33 +10,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from jscc.wire import codec
 from jscc.wire.errors import LinkError
+from jscc.wire.timing import HopRecord, server_ns
 from jscc.wire.transport import CLIENT_OPTIONS, target
 from jscc.wire.v1 import symbols_pb2 as pb
 
 PACKAGE = "jscc.wire.v1"
 
 A = TypeVar("A", bound=Message)
-
-
-@dataclass(frozen=True)
-class HopTimes:
-    """One hop as its caller saw it.
-
-    Attributes:
-        wait_ns: from handing the request to gRPC until its answer was there.
-        codec_ns: the caller's own serialising and parsing.
-        timing: the service's own record.
-    """
-
-    wait_ns: int
-    codec_ns: int
-    timing: pb.HopTiming
-
-    @property
-    def network_ns(self) -> int:
-        """The wait less the service's own time."""
-        own = self.timing
-        return self.wait_ns - own.queue_ns - own.deserialize_ns - own.compute_ns - own.serialize_ns
 
 
 class Client:
@@ -55,7 +34,7 @@ class Client:
 
     async def exchange(
         self, rpc: str, request: tuple[Message, codec.Array], answer_type: type[A], timeout_s: float
-    ) -> tuple[A, codec.Array, HopTimes]:
+    ) -> tuple[A, codec.Array, HopRecord]:
         """Call an RPC whose request and answer both carry a tensor.
 
         Args:
@@ -79,7 +58,8 @@ class Client:
         answer, array = codec.decode(answer_type, answer_raw)
         done = time.perf_counter_ns()
         timing: pb.HopTiming = answer.timing  # type: ignore[attr-defined]
-        return answer, array, HopTimes(arrived - sent, sent - begun + done - arrived, timing)
+        network_ns, codec_ns = arrived - sent - server_ns(timing), sent - begun + done - arrived
+        return answer, array, HopRecord.from_wire(self.hop, timing, network_ns, codec_ns)
 
     async def call(self, rpc: str, request: Message, answer_type: type[A], timeout_s: float) -> A:
         """Call an RPC of plain messages.

@@ -1,13 +1,14 @@
 """Between the orchestrator's messages and its own types, for the service and for its clients alike."""
 
-import json
 from typing import Any
 
+from jscc.options import ChosenOptions
 from jscc.wire import convert
+from jscc.wire.timing import HopRecord
 from jscc.wire.v1 import orchestrator_pb2 as pb
 from jscc.wire.v1 import symbols_pb2
 from services.orchestrator.link.job import Job
-from services.orchestrator.results.rows import STAGES, HopTiming, Row
+from services.orchestrator.results.rows import Row
 from services.orchestrator.sweep.plan import ALL, SweepSpec
 
 
@@ -84,19 +85,27 @@ def report_of(row: Row) -> pb.TransmissionReport:
     return pb.TransmissionReport(
         method=row.method,
         checkpoint_digest=row.checkpoint,
+        transmitter_digest=row.transmitter_checkpoint,
         seed=row.seed,
         rho=row.rho,
         channel_uses=row.channel_uses,
         header_bits=row.header_bits,
         noise_digest=row.noise_digest,
         quality=pb.Quality(psnr_db=row.psnr_db, ssim=row.ssim, ms_ssim=row.ms_ssim, lpips=row.lpips),
-        hops=[_hop_report(hop, times, row.codec_ms / len(row.hops)) for hop, times in row.hops.items()],
-        load_ns=_ns(row.load_ms),
-        score_ns=_ns(row.score_ms),
-        total_ns=_ns(row.total_ms),
-        channel=symbols_pb2.ChannelModel(name=row.channel, snr_db=row.snr_db),
-        options=convert.options_to_wire(json.loads(row.options or "{}")),
+        hops=[
+            pb.HopReport(hop=hop.hop, network_ns=hop.network_ns, timing=hop.to_wire(), codec_ns=hop.codec_ns)
+            for hop in row.hops
+        ],
+        load_ns=row.load_ns,
+        score_ns=row.score_ns,
+        total_ns=row.total_ns,
+        channel=symbols_pb2.ChannelModel(
+            name=row.channel, snr_db=row.snr_db, options=convert.options_to_wire(row.channel_options)
+        ),
+        told_snr_db=row.told_snr_db,
+        options=convert.options_to_wire(row.options),
         image_id=row.image,
+        image_digest=row.image_digest,
         draw=row.draw,
         started=row.started,
     )
@@ -105,27 +114,29 @@ def report_of(row: Row) -> pb.TransmissionReport:
 def row_of_report(report: pb.TransmissionReport) -> Row:
     """Return the transmission that the API answered with."""
     quality = {name: _maybe(report.quality, name) for name in ("psnr_db", "ssim", "ms_ssim", "lpips")}
-    options = convert.plain_options(report.options)
     return Row(
         dataset=report.image_id.rpartition("/")[0],
         image=report.image_id,
+        image_digest=report.image_digest,
         method=report.method,
+        transmitter_checkpoint=report.transmitter_digest,
         checkpoint=report.checkpoint_digest,
         channel=report.channel.name,
+        channel_options=ChosenOptions(convert.plain_options(report.channel.options)),
         snr_db=report.channel.snr_db,
+        told_snr_db=report.told_snr_db,
         draw=report.draw,
         seed=report.seed,
+        options=ChosenOptions(convert.plain_options(report.options)),
         rho=report.rho,
         channel_uses=report.channel_uses,
         header_bits=report.header_bits,
         noise_digest=report.noise_digest,
         **quality,
-        total_ms=report.total_ns / 1e6,
-        hops={item.hop: _hop_timing(item) for item in report.hops},
-        load_ms=report.load_ns / 1e6,
-        codec_ms=sum(item.codec_ns for item in report.hops) / 1e6,
-        score_ms=report.score_ns / 1e6,
-        options=json.dumps(options, sort_keys=True) if options else "",
+        total_ns=report.total_ns,
+        load_ns=report.load_ns,
+        score_ns=report.score_ns,
+        hops=tuple(HopRecord.from_wire(hop.hop, hop.timing, hop.network_ns, hop.codec_ns) for hop in report.hops),
         started=report.started,
         warm_up=False,
     )
@@ -133,20 +144,3 @@ def row_of_report(report: pb.TransmissionReport) -> Row:
 
 def _maybe(quality: pb.Quality, name: Any) -> float | None:
     return getattr(quality, name) if quality.HasField(name) else None
-
-
-def _hop_report(hop: str, times: HopTiming, codec_ms: float) -> pb.HopReport:
-    stages = {f"{stage}_ns": _ns(getattr(times, f"{stage}_ms")) for stage in STAGES}
-    network_ns = stages.pop("network_ns")
-    timing = symbols_pb2.HopTiming(**stages, bytes_in=times.bytes_in, bytes_out=times.bytes_out)
-    return pb.HopReport(hop=hop, network_ns=network_ns, timing=timing, codec_ns=_ns(codec_ms))
-
-
-def _hop_timing(report: pb.HopReport) -> HopTiming:
-    stages = {f"{stage}_ms": getattr(report.timing, f"{stage}_ns") / 1e6 for stage in STAGES[1:]}
-    timing = report.timing
-    return HopTiming(network_ms=report.network_ns / 1e6, **stages, bytes_in=timing.bytes_in, bytes_out=timing.bytes_out)
-
-
-def _ns(value_ms: float) -> int:
-    return round(value_ms * 1e6)

@@ -25,7 +25,6 @@ from services.orchestrator.report.write import write_report
 from services.orchestrator.settings import OrchestratorSettings
 from services.orchestrator.sweep import whole
 from services.orchestrator.sweep.record import row_of
-from services.orchestrator.sweep.run import Sweep
 
 _log = logging.getLogger(__name__)
 
@@ -98,11 +97,10 @@ class OrchestratorServicer:
         spec = messages.spec_of(request, self._settings.concurrency, self._settings.start_timeout_s)
         dataset = await asyncio.to_thread(open_offered, request.dataset or "kodak", _offered())
         run = whole.Run(spec, dataset, self._settings.runs / request.name, f"RunSweep {request.name}")
-        await asyncio.to_thread(check_images, run.dataset.images)
-        spec, points = await whole.plan(self._engine, run)
+        digests = await asyncio.to_thread(check_images, run.dataset.images)
+        checked = await whole.plan(self._engine, run, digests)
         with whole.open_store(run.folder) as store:
-            sweep = Sweep(self._engine, run.dataset, spec, points, store)
-            whole.keep_record(run, sweep, self._engine, store)
+            sweep = await whole.begin(self._engine, run, checked, store)
             if dataset.note:
                 yield pb.RunSweepResponse(total=sweep.total, message=dataset.note)
             async with aclosing(sweep.run()) as steps:

@@ -70,7 +70,7 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     chosen = TalkativeConfig(stage_channels=(12, 48, 192, 192), latent_channels=48)
     with torch.random.fork_rng(devices=[]):
         halves = deepjscc.Transmitter(chosen), deepjscc.Receiver(chosen)
-    card = checkpoints.Card("talkative", "deepjscc", "", "", dataclasses.asdict(chosen))
+    card = checkpoints.Card("talkative", "deepjscc", "", "", dataclasses.asdict(chosen), "Talkative", "digital")
     checkpoints.save(tmp_path, card, *halves)
     return tmp_path
 
@@ -78,6 +78,7 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_a_service_describes_options_learned_values_and_studies(folder: Path) -> None:
     (served,) = Host(folder, "receiver", "", "cpu", "float32").describe("decoder", {}).methods
     assert (served.name, served.method) == ("talkative", "deepjscc")
+    assert (served.label, served.family) == ("Talkative", "digital")
     assert convert.plain_options(served.receive_options) == {"K": 4}
     assert [(item.name, list(item.values)) for item in served.learned] == [("step_size", [0.5, 0.25])]
     first, second = served.studies

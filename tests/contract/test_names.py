@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings
 from jscc import checkpoints, models
 from jscc.checkpoints import choose
 from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2, orchestrator_pb2
+from trainer import settings
 
 REPOSITORY = Path(__file__).parents[2]
 SERVICES = sorted(path.parent.name for path in (REPOSITORY / "services").glob("*/__init__.py"))
@@ -210,3 +211,15 @@ def test_the_health_check_probes_the_port_that_the_service_listens_on(name: str)
 @every_service
 def test_the_entry_point_reads_its_own_settings(name: str) -> None:
     assert f"read({name.capitalize()}Settings)" in read("services", name, "__main__.py")
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "checkpoints").glob("*.json")), ids=lambda path: path.stem)
+def test_a_shipped_card_is_called_what_its_recipe_says(path: Path) -> None:
+    card, method = checkpoints.read_card(path), settings.load(REPOSITORY / "configs" / f"{path.stem}.toml").method
+    assert (card.method, card.label, card.family) == (method.name, method.label, method.family)
+    assert card.label != card.name
+
+
+def test_figures_know_no_method_by_name() -> None:
+    text = read("services", "orchestrator", "report", "style.py")
+    assert not [card.name for card in checkpoints.cards(REPOSITORY / "checkpoints") if f'"{card.name}"' in text]

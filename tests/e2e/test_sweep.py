@@ -13,11 +13,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, cli
 
-from services.orchestrator.results.rows import COLUMNS
 from services.orchestrator.results.store import Store
 
 QUALITY = ("psnr_db", "ssim", "ms_ssim", "lpips")
-TIMES = [name for name in COLUMNS if name.endswith("_ms") and name != "total_ms"]
 SNRS = "--snr-db=-5,5,20"
 
 
@@ -31,7 +29,18 @@ def read(out: Path) -> list[dict[str, str]]:
 
 
 def identity(rows: list[dict[str, str]]) -> list[tuple[str, ...]]:
-    names = ("dataset", "image", "method", "checkpoint", "channel", "snr_db", "draw", "seed", "noise_digest")
+    names = (
+        "dataset",
+        "image",
+        "image_digest",
+        "method",
+        "checkpoint",
+        "channel",
+        "snr_db",
+        "draw",
+        "seed",
+        "noise_digest",
+    )
     return [tuple(row[name] for name in (*names, "rho", "channel_uses", "header_bits", *QUALITY)) for row in rows]
 
 
@@ -77,7 +86,8 @@ def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_files_and_rows(undisturbed: Path) -> None:
     rows = read(undisturbed)
-    assert tuple(rows[0]) == COLUMNS
+    hops = [name.removesuffix("_compute_ms") for name in rows[0] if name.endswith("_compute_ms")]
+    assert hops == ["encoder", "channel", "decoder"]
     assert len(rows) == 4 * 3 * 2
     assert len(set(identity(rows))) == len(rows)
     assert "deepjscc" in (undisturbed / "summary.md").read_text()
@@ -93,18 +103,23 @@ def test_methods_and_cheap_references_are_kept_too(undisturbed: Path) -> None:
     """4 images; 2 codecs x 3 SNRs adaptive, and as many at a fixed rate; 2 Gaussian sources x 3 SNRs; PSNR alone."""
     with Store(undisturbed / "results.sqlite") as store:
         references, (method,) = store.references(), store.methods()
-        row = store.rows()[0]
+        rows = store.rows()
+        row = rows[0]
     assert len(references) == 4 * (2 * 3 + 2 * 3 + 2 * 3)
     assert {(item.rho, item.ssim) for item in references} == {(0.25, None)}
     assert {item.snr_db for item in references} == {-5.0, 5.0, 20.0}
     assert (method.name, method.checkpoint, method.rho) == (row.method, row.checkpoint, 0.25)
+    assert (method.label, method.family) == ("DeepJSCC", "learned")
+    assert {item.image_key for item in references} == {item.image_key for item in rows}
     assert method.receiver_parameters > 0
 
 
 def test_parts_add_up_to_the_total(undisturbed: Path) -> None:
-    for row in read(undisturbed):
-        assert sum(float(row[name]) for name in TIMES) == pytest.approx(float(row["total_ms"]), rel=0.02)
-        assert min(float(row[name]) for name in TIMES) >= 0
+    rows = read(undisturbed)
+    times = [name for name in rows[0] if name.endswith("_ms") and name != "total_ms"]
+    for row in rows:
+        assert sum(float(row[name]) for name in times) == pytest.approx(float(row["total_ms"]), rel=0.02)
+        assert min(float(row[name]) for name in times) >= 0
 
 
 def test_draws_and_snrs_have_noise_of_their_own(undisturbed: Path) -> None:
@@ -224,6 +239,13 @@ def test_up_status_send_down(photos: Path, tmp_path: Path) -> None:
     finally:
         assert "stopped 3 services" in cli("down", state=state).stdout
     assert cli("status", state=state, check=False).returncode == 1
+
+
+def test_a_refused_sweep_leaves_no_folder(photos: Path, tmp_path: Path) -> None:
+    arguments = ["--methods", "nosuch", "--snr-db", "5", "--out", str(tmp_path / "out")]
+    result = cli("sweep", "--dataset", str(photos), *arguments, state=tmp_path / "state", check=False)
+    assert "'nosuch' is not served by this link" in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from rich import box
 from rich.table import Table
 
 from jscc.wire import convert
+from jscc.wire.timing import NS_PER_MS, STAGES
 from jscc.wire.v1 import symbols_pb2
 from services.orchestrator.report.series import Scored, by_snr, shown_series, spread
-from services.orchestrator.results.rows import STAGES, Row
+from services.orchestrator.results.rows import Row
 from services.orchestrator.results.store import Results
 from services.orchestrator.sweep.estimate import Line
 
@@ -38,15 +39,15 @@ def hop_table(row: Row) -> Table:
     table.add_column("", no_wrap=True)
     for name in (*STAGES, "sum", "MB in/out"):
         table.add_column(name, justify="right", no_wrap=True)
-    for hop, times in row.hops.items():
-        parts_ms = [getattr(times, f"{stage}_ms") for stage in STAGES]
-        sizes = f"{times.bytes_in / 1e6:.2f}/{times.bytes_out / 1e6:.2f}"
-        table.add_row(hop, *(f"{part:.2f}" for part in (*parts_ms, sum(parts_ms))), sizes)
-    for name in ("load", "codec", "score"):
-        table.add_row(name, *[""] * 5, f"{getattr(row, f'{name}_ms'):.2f}", "")
+    for name, hop in row.named_hops.items():
+        parts_ms = [hop.stage_ns(stage) / NS_PER_MS for stage in STAGES]
+        sizes = f"{hop.bytes_in / 1e6:.2f}/{hop.bytes_out / 1e6:.2f}"
+        table.add_row(name, *(f"{part:.2f}" for part in (*parts_ms, sum(parts_ms))), sizes)
+    for name, own_ns in (("load", row.load_ns), ("codec", row.codec_ns), ("score", row.score_ns)):
+        table.add_row(name, *[""] * 5, f"{own_ns / NS_PER_MS:.2f}", "")
     table.add_section()
-    table.add_row("total", *[""] * 5, f"{row.total_ms:.2f}", "")
-    table.caption = f"{sum(row.parts_ms().values()) / row.total_ms:.2%} of the total is accounted for"
+    table.add_row("total", *[""] * 5, f"{row.total_ns / NS_PER_MS:.2f}", "")
+    table.caption = f"{sum(row.parts_ns().values()) / row.total_ns:.2%} of the total is accounted for"
     return table
 
 
@@ -56,10 +57,10 @@ def latency_table(rows: list[Row]) -> Table:
     table.add_column("")
     for percentile in PERCENTILES:
         table.add_column(f"p{percentile}", justify="right")
-    parts = [row.parts_ms() | {"total_ms": row.total_ms} for row in rows]
+    parts = [row.parts_ns() | {"total": row.total_ns} for row in rows]
     for name in parts[0]:
-        values = np.percentile([part[name] for part in parts], PERCENTILES)
-        table.add_row(name.removesuffix("_ms").replace("_", " "), *(f"{value:.3f}" for value in values))
+        values = np.percentile([part[name] / NS_PER_MS for part in parts], PERCENTILES)
+        table.add_row(name.replace("_", " "), *(f"{value:.3f}" for value in values))
     return table
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jscc.options import ChosenOptions
 from jscc.wire import convert
 from jscc.wire.client import Client
 from jscc.wire.v1 import symbols_pb2 as pb
@@ -67,10 +68,10 @@ class Route:
         send, receive = ({name: value for name, value in options.items() if name in half} for half in halves)
         return send, receive
 
-    def chosen(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options that are not at their defaults, by name."""
+    def chosen(self, options: Mapping[str, Any]) -> ChosenOptions:
+        """Return the options that are not at their defaults."""
         defaults = self.defaults
-        return {name: options[name] for name in sorted(options) if not _equal(options[name], defaults.get(name))}
+        return ChosenOptions({name: it for name, it in options.items() if not _equal(it, defaults.get(name))})
 
 
 @dataclass

@@ -1,12 +1,12 @@
 """The link as its user sees it: three kinds of services, and one image through all of them."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from jscc.options import ChosenOptions
 from jscc.wire import codec, convert
-from jscc.wire.client import Client, HopTimes
+from jscc.wire.client import Client
+from jscc.wire.timing import HopRecord
 from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2
 from jscc.wire.v1 import symbols_pb2 as pb
 from services.orchestrator.link.job import Job
@@ -41,18 +41,18 @@ class Delivery:
         channel_uses: real symbols sent.
         header_bits: side information.
         noise_digest: of the realisation.
-        hops: times of encoder, channel and decoder.
+        hops: records of encoder, channel and decoder.
     """
 
     pixels: codec.Array
     method: str
-    options: Mapping[str, Any]
+    options: ChosenOptions
     transmitter_digest: str
     receiver_digest: str
     channel_uses: int
     header_bits: int
     noise_digest: str
-    hops: dict[str, HopTimes]
+    hops: tuple[HopRecord, ...]
 
 
 class Link:
@@ -139,18 +139,18 @@ class Link:
         )
         send_options, receive_options = map(convert.options_to_wire, route.split(job.options))
         encode = encoder_pb2.EncodeRequest(context=context, told_snr_db=job.told_snr_db, options=send_options)
-        sent, s, encoder_times = await self._encoder.exchange(
+        sent, s, encoder_hop = await self._encoder.exchange(
             "Encode", (encode, pixels), encoder_pb2.EncodeResponse, job.timeout_s
         )
         transmit = channel_pb2.TransmitRequest(context=context, channel=_channel(job))
-        arrived, y, channel_times = await self._channel.exchange(
+        arrived, y, channel_hop = await self._channel.exchange(
             "Transmit", (transmit, s), channel_pb2.TransmitResponse, job.timeout_s
         )
         context.method = route.name
         decode = decoder_pb2.DecodeRequest(
             context=context, side=sent.side, state=arrived.state, options=receive_options
         )
-        decoded, received, decoder_times = await route.decoder.exchange(
+        decoded, received, decoder_hop = await route.decoder.exchange(
             "Decode", (decode, y), decoder_pb2.DecodeResponse, job.timeout_s
         )
         return Delivery(
@@ -162,7 +162,7 @@ class Link:
             channel_uses=arrived.channel_uses,
             header_bits=sent.header_bits,
             noise_digest=arrived.noise_digest,
-            hops={"encoder": encoder_times, "channel": channel_times, "decoder": decoder_times},
+            hops=(encoder_hop, channel_hop, decoder_hop),
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from jscc.data import lpips_backbone
-from jscc.images import read_image
+from jscc.images import pixel_digest, read_image
 from jscc.quality.lpips import Lpips
 from jscc.quality.scores import Scores, score
 from jscc.signals import bandwidth_ratio
@@ -44,6 +44,11 @@ class Transmission:
     load_ns: int
     score_ns: int
     total_ns: int
+
+    @property
+    def image_digest(self) -> str:
+        """Of the original's pixels, 16 hex digits."""
+        return pixel_digest(self.original)
 
     @property
     def rho(self) -> float:

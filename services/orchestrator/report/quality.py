@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from jscc.baselines.curves import LABELS
 from services.orchestrator.report.markdown import METRICS, MISSING, count, difference_text, section, spread_text, table
 from services.orchestrator.report.series import (
     Series,
@@ -19,7 +20,7 @@ from services.orchestrator.report.series import (
 )
 from services.orchestrator.report.studies import Study, studied
 from services.orchestrator.report.studies import studies as find_studies
-from services.orchestrator.report.style import style_of
+from services.orchestrator.report.style import Styles
 from services.orchestrator.results.rows import Reference, same_rate
 from services.orchestrator.results.store import Results
 
@@ -71,7 +72,7 @@ def _left_out(results: Results, series: Sequence[Series], snrs_db: Sequence[floa
             yield f"{item.name} alone was sent at {', '.join(f'{snr_db:g}' for snr_db in more)} dB too."
     names = dict.fromkeys(item.method for item in series if not item.rows)
     if names:
-        yield f"Computed, not sent: {'; '.join(f'{name} is {style_of(name).label}' for name in names)}."
+        yield f"Computed, not sent: {'; '.join(f'{name} is {LABELS[name]}' for name in names)}."
     lost = [f"{item.name} (rho {item.rho:.4g}) {number}" for item in series if (number := _undelivered(item))]
     if lost:
         scored = "scored as the image's mean colour, at all SNRs together"
@@ -106,7 +107,7 @@ def comparison(results: Results) -> str:
 
 def _is_trained(results: Results, series: Series) -> bool:
     count_of = parameters(results, series)
-    return style_of(series.method).is_learned if count_of is None else count_of > 0
+    return Styles(results).of(series.variant).is_learned if count_of is None else count_of > 0
 
 
 def _rival(series: Series, method: str, others: Sequence[Series]) -> Series | None:

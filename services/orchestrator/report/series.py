@@ -2,12 +2,14 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from jscc.options import ChosenOptions
+from jscc.wire.timing import NS_PER_MS
 from services.orchestrator.results.rows import Reference, Row, same_rate
 from services.orchestrator.results.store import Results
 
@@ -26,14 +28,14 @@ class Series:
     Attributes:
         variant: the method, or the reference's curve, as a report shows it; it has a style of its own.
         method: served name of a method or name of a reference's curve.
-        options: decode options as JSON text; "" for the defaults.
+        options: those that were not left at their defaults.
         rho: mean real channel uses per source value.
         scored: every draw of every image at every SNR.
     """
 
     variant: str
     method: str
-    options: str
+    options: ChosenOptions
     rho: float
     scored: Sequence[Scored]
 
@@ -63,24 +65,58 @@ class Spread(NamedTuple):
 def all_series(rows: Sequence[Row]) -> list[Series]:
     """Every kind of transmission by itself, in the order of the rows.
 
-    Kinds differ in method and options, and in data set, channel and checkpoint; of these three the name tells those
-    that differ within a method, so no two names are alike.
+    Kinds differ in method and options, and in data set, channel with its options, both checkpoints, and what the
+    transmitter was told; of these the name tells those that differ within a method, so no two names are alike.
     """
-    named = ("dataset", "channel", "checkpoint")
-    seen: dict[tuple[str, str], set[str]] = defaultdict(set)
-    groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    methods: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        for field in named:
-            seen[row.method, field].add(getattr(row, field))
-        groups[row.method, row.options, *(getattr(row, field) for field in named)].append(row)
+        methods[row.method].append(row)
+    groups: dict[tuple[str, ChosenOptions, tuple[str, ...]], list[Row]] = defaultdict(list)
+    for method, own in methods.items():
+        for row, differences in _differences(own):
+            groups[method, row.options, differences].append(row)
     found = []
-    for (method, options, *values), group in groups.items():
-        told = [
-            value or f"no {field}" for field, value in zip(named, values, strict=True) if len(seen[method, field]) > 1
-        ]
-        variant = f"{method} ({', '.join(told)})" if told else method
-        found.append(Series(variant, method, options, _mean_rho(group), group))
+    for (method, options, values), group in groups.items():
+        told = ", ".join(filter(None, values))
+        found.append(Series(f"{method} ({told})" if told else method, method, options, _mean_rho(group), group))
     return found
+
+
+def _differences(rows: Sequence[Row]) -> Iterator[tuple[Row, tuple[str, ...]]]:
+    """Say of every row of a method what tells its kind from the others of the method; a row may be of two kinds."""
+    facts = [_facts(row) for row in rows]
+    differ = [len(set(values)) > 1 for values in zip(*facts, strict=True)]
+    for row, values, texts in zip(rows, facts, _told(rows), strict=True):
+        for told in texts:
+            yield row, (*(value if differs else "" for value, differs in zip(values, differ, strict=True)), told)
+
+
+def _facts(row: Row) -> tuple[str, ...]:
+    named = ("dataset", "channel", "channel_options", "transmitter_checkpoint", "checkpoint")
+    values = {name: str(getattr(row, name)) or f"no {name.replace('_', ' ')}" for name in named}
+    if row.transmitter_checkpoint == row.checkpoint:
+        values["transmitter_checkpoint"] = ""  # one name is enough for both
+    return tuple(values.values())
+
+
+def _told(rows: Sequence[Row]) -> Iterator[list[str]]:
+    """Say of every row what its transmitter was told: "" for the channel's SNR, else a fixed value or so much more.
+
+    What was told a fixed value that is the channel's own belongs to the curve of that value too, and to no other if
+    nothing else was told the channel's SNR.
+    """
+    wrong = [row for row in rows if row.told_snr_db != row.snr_db]
+    values, more = {row.told_snr_db for row in wrong}, {row.told_snr_db - row.snr_db for row in wrong}
+    is_fixed = len(values) <= len(more) or not all(map(math.isfinite, more))
+    is_told_right = any(row.told_snr_db == row.snr_db and row.told_snr_db not in values for row in rows)
+    for row in rows:
+        fixed = f"told {row.told_snr_db:g} dB"
+        if row.told_snr_db != row.snr_db:
+            yield [fixed if is_fixed else f"told {row.told_snr_db - row.snr_db:+g} dB"]
+        elif is_fixed and row.told_snr_db in values:
+            yield ["", fixed] if is_told_right else [fixed]
+        else:
+            yield [""]
 
 
 def main_series(rows: Sequence[Row]) -> list[Series]:
@@ -102,7 +138,7 @@ def reference_series(references: Sequence[Reference]) -> list[Series]:
         own = [reference for reference in references if reference.curve == curve]
         for low, high in _rates(reference.rho for reference in own):
             group = [reference for reference in own if low <= reference.rho <= high]
-            found.append(Series(curve, curve, "", _mean_rho(group), group))
+            found.append(Series(curve, curve, ChosenOptions(), _mean_rho(group), group))
     return found
 
 
@@ -196,11 +232,16 @@ def parameters(results: Results, series: Series) -> int | None:
     info = results.methods.get(series.method)
     if info is None or any(row.checkpoint != info.checkpoint for row in series.rows):
         return None
-    return info.transmitter_parameters + info.receiver_parameters
+    return info.parameters
+
+
+def hop_names(rows: Iterable[Row]) -> list[str]:
+    """The hops of rows, in the order of the way."""
+    return list(dict.fromkeys(name for row in rows for name in row.named_hops))
 
 
 def hop_times_ms(rows: Iterable[Row], hop: str) -> dict[str, list[float]]:
-    """Milliseconds that a hop computed and that its messages were under way, of every row that is no warm-up."""
-    hops = [row.hops[hop] for row in rows if not row.warm_up]
-    wire = [math.fsum(getattr(times, f"{stage}_ms") for stage in WIRE) for times in hops]
-    return {"compute": [times.compute_ms for times in hops], "wire": wire}
+    """Milliseconds that a hop computed and its messages were under way, of every row with it that is no warm-up."""
+    hops = [row.named_hops[hop] for row in rows if not row.warm_up and hop in row.named_hops]
+    wire = [sum(record.stage_ns(stage) for stage in WIRE) / NS_PER_MS for record in hops]
+    return {"compute": [record.compute_ns / NS_PER_MS for record in hops], "wire": wire}

@@ -1,6 +1,5 @@
 """Studies: how quality and time follow one decode option, such as the number of iterations."""
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from services.orchestrator.report.series import Image, all_series, image_of, spread
+from jscc.options import ChosenOptions
+from services.orchestrator.report.series import Image, all_series, hop_times_ms, image_of, spread
 from services.orchestrator.results.rows import Row
 from services.orchestrator.results.store import Results
 
@@ -42,16 +42,13 @@ class Study:
 
     def decoder_ms(self, snr_db: float) -> dict[float, float]:
         """Median milliseconds that the decoder computed, by value of the option; without warm-up."""
-        times = {
-            value: [row.hops["decoder"].compute_ms for row in rows if not row.warm_up]
-            for value, rows in self.points[snr_db].items()
-        }
+        times = {value: hop_times_ms(rows, "decoder")["compute"] for value, rows in self.points[snr_db].items()}
         return {value: float(np.median(found)) for value, found in times.items() if found}
 
 
 def studied(rows: Sequence[Row]) -> list[str]:
     """Options that alone differ from the defaults in some transmission, by name."""
-    found = [tuple(json.loads(options)) for options in {row.options for row in rows} if options]
+    found = [tuple(options) for options in {row.options for row in rows}]
     return sorted({names[0] for names in found if len(names) == 1})
 
 
@@ -79,18 +76,18 @@ def studies(results: Results, option: str) -> list[Study]:
 def _default(results: Results, method: str, option: str) -> float | None:
     """The default of an option that is a positive number; where it is 0, for all, the number of learned values."""
     info = results.methods.get(method)
-    value = json.loads(info.options).get(option) if info else None
+    value = info.options.get(option) if info else None
     if not _is_number(value):
         return None
     if info and value == 0:
-        value = max(map(len, json.loads(info.learned).values()), default=0)
+        value = max(map(len, info.learned.values()), default=0)
     return float(value) if value > 0 else None
 
 
-def _chosen(options: str, name: str) -> float | None:
-    """The value of an option in JSON text, if it is a number and the only option there."""
-    found = json.loads(options)
-    return float(found[name]) if set(found) == {name} and _is_number(found[name]) else None
+def _chosen(options: ChosenOptions, name: str) -> float | None:
+    """The value of an option, if it is a number and the only option there."""
+    value = options[name] if set(options) == {name} else None
+    return float(value) if _is_number(value) else None
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

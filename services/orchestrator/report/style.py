@@ -5,12 +5,18 @@ darker ones of P. Tol, "Colour schemes", 2021. In grey, families are told apart 
 dashed, digital dotted, references thin) and members of a family by their markers.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
+
+from jscc.baselines.curves import LABELS
+from jscc.limits import FAMILIES
+from services.orchestrator.report.series import all_series
+from services.orchestrator.results.rows import MethodInfo
+from services.orchestrator.results.store import Results
 
 LineStyle = str | tuple[int, tuple[float, ...]]
 
@@ -60,51 +66,79 @@ class Style(NamedTuple):
 
 
 _GREY = "#808080"
-_KNOWN = {
-    "deepjscc": Style("DeepJSCC", Family.LEARNED, "#0072B2", "o"),
-    "diffusion": Style("DeepJSCC + diffusion", Family.LEARNED, "#56B4E9", "^"),
-    "model_based": Style("Model-based", Family.LEARNED, "#D55E00", "s"),
-    "model_based_12": Style("Model-based (12 ch.)", Family.LEARNED, "#E69F00", "D"),
-    "kltjscc": Style("KLT-JSCC", Family.LEARNED, "#117733", "v"),
-    "softcast": Style("SoftCast", Family.ANALOG, "#CC79A7", "P"),
-    "softcast_0625": Style("SoftCast (low rate)", Family.ANALOG, "#CC79A7", "*"),
-    "digital": Style("Digital, real code, rate-adaptive", Family.DIGITAL, "#000000", "X"),
-    "jpeg_adaptive": Style("JPEG + ideal code, rate-adaptive", Family.DIGITAL, "#009E73", "<"),
-    "webp_adaptive": Style("WebP + ideal code, rate-adaptive", Family.DIGITAL, "#332288", ">"),
-    "avif_adaptive": Style("AVIF + ideal code, rate-adaptive", Family.DIGITAL, "#882255", "p"),
-    "jpeg_fixed": Style("JPEG + ideal code, fixed rate (for 10 dB)", Family.FIXED, "#009E73", "1"),
-    "webp_fixed": Style("WebP + ideal code, fixed rate (for 10 dB)", Family.FIXED, "#332288", "2"),
-    "gaussian_variance": Style(
-        "Gaussian source, image's variance (no bound on images)", Family.REFERENCE, _GREY, "", (0, (1, 1))
-    ),
-    "gaussian_spectrum": Style("Gaussian source, image's spectrum (no bound on images)", Family.REFERENCE, _GREY, ""),
+_CURVES: Mapping[str, tuple[Family, str, str, LineStyle | None]] = {
+    "jpeg_adaptive": (Family.DIGITAL, "#009E73", "<", None),
+    "webp_adaptive": (Family.DIGITAL, "#332288", ">", None),
+    "avif_adaptive": (Family.DIGITAL, "#882255", "p", None),
+    "jpeg_fixed": (Family.FIXED, "#009E73", "1", None),
+    "webp_fixed": (Family.FIXED, "#332288", "2", None),
+    "gaussian_variance": (Family.REFERENCE, _GREY, "", (0, (1, 1))),
+    "gaussian_spectrum": (Family.REFERENCE, _GREY, "", None),
 }
-_ORDER = list(_KNOWN)
-_SPARE_COLOURS = ("#AA4499", "#999933", "#44AA99", "#661100", "#6699CC", "#000000", "#888888")
-_SPARE_MARKERS = ("h", "d", "8", "H", "3", "4", "+", "x", ".")
-FIXED_CODE = Style("Digital, real code, fixed rate", Family.FIXED, "#000000", "3")
-"""The method `digital` where its rate does not follow the SNR."""
+_FIXED_MARKER = "3"
+_FAMILIES = dict(zip(FAMILIES, (Family.LEARNED, Family.ANALOG, Family.DIGITAL), strict=True))
+_COLOURS = {
+    Family.LEARNED: ("#0072B2", "#56B4E9", "#117733", "#D55E00", "#E69F00", "#AA4499", "#999933", "#661100", "#44AA99"),
+    Family.ANALOG: ("#CC79A7", "#661100", "#6699CC", "#999933", "#AA4499"),
+    Family.DIGITAL: ("#000000", "#AA4499", "#999933", "#44AA99", "#661100"),
+}
+_MARKERS = {
+    Family.LEARNED: ("o", "^", "v", "s", "D", "h", "d", "8", "H", "4"),
+    Family.ANALOG: ("P", "*", "h", "d", "8", "H", "4"),
+    Family.DIGITAL: ("X", "d", "h", "8", "H", "4", "+"),
+}
+"""By the place of a method among those of its family; the numbers of colours and of markers have no common factor, so
+that their pairs repeat late. None is that of a reference in a line of the same kind."""
 
 
-def style_of(name: str, names: Collection[str] = ()) -> Style:
-    """The style of a method or a reference's curve.
+class Styles:
+    """The styles of a run: each method and reference has one of its own in every figure.
 
-    Args:
-        name: of which.
-        names: every one of the run. Those that are not known here take spare styles in alphabetical order, so
-            that each keeps its own in every figure of the run; 63 of them differ.
+    What a method is called and its family are what its card said when it was swept. One without a label goes by its
+    name; without a family it is learned if it has parameters, and analog if it has none.
     """
-    if name in _KNOWN:
-        return _KNOWN[name]
-    slot = sorted({name, *names}.difference(_KNOWN)).index(name)
-    colour, marker = _SPARE_COLOURS[slot % len(_SPARE_COLOURS)], _SPARE_MARKERS[slot % len(_SPARE_MARKERS)]
-    return Style(name, Family.LEARNED, colour, marker)
+
+    def __init__(self, results: Results) -> None:
+        """Give the methods of each family their colours and markers in alphabetical order."""
+        self._styles = {name: Style(LABELS[name], *look) for name, look in _CURVES.items()}
+        methods = {item.variant: item.method for item in all_series(results.rows)}
+        of_family: dict[Family, list[str]] = {family: [] for family in _FAMILIES.values()}
+        for variant in sorted(methods):
+            of_family[_family(results.methods.get(methods[variant]))].append(variant)
+        for family, variants in of_family.items():
+            for slot, variant in enumerate(variants):
+                info = results.methods.get(methods[variant])
+                label = (info.label if info else "") or methods[variant]
+                self._styles[variant] = _style(label + variant.removeprefix(methods[variant]), family, slot)
+
+    def of(self, name: str) -> Style:
+        """The style of a series' variant or of a reference's curve."""
+        return self._styles[name]
+
+    def fixed_rate(self, name: str, scheme: str) -> Style:
+        """The style of a digital method that is held at one rate by a scheme."""
+        label = f"{self.of(name).label}, fixed rate ({scheme})"
+        return self.of(name)._replace(label=label, family=Family.FIXED, marker=_FIXED_MARKER)
+
+    def in_order(self, names: Iterable[str]) -> list[str]:
+        """Names as a legend lists them: by family, methods before curves, methods by name."""
+        families, curves = list(Family), list(LABELS)
+
+        def place(name: str) -> tuple[int, int, str]:
+            return families.index(self.of(name).family), curves.index(name) if name in curves else -1, name
+
+        return sorted(names, key=place)
 
 
-def in_order(names: Collection[str]) -> list[str]:
-    """Names as a legend lists them: learned first, unknown ones after these, references last."""
-    first_other = _ORDER.index("softcast")
-    return sorted(names, key=lambda name: (_ORDER.index(name) if name in _KNOWN else first_other - 0.5, name))
+def _family(info: MethodInfo | None) -> Family:
+    if info is None:
+        return Family.LEARNED
+    return _FAMILIES.get(info.family, Family.LEARNED if info.parameters else Family.ANALOG)
+
+
+def _style(label: str, family: Family, slot: int) -> Style:
+    colours, markers = _COLOURS[family], _MARKERS[family]
+    return Style(label, family, colours[slot % len(colours)], markers[slot % len(markers)])
 
 
 def snr_styles(snrs_db: Sequence[float]) -> dict[float, Style]:

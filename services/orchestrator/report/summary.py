@@ -45,7 +45,7 @@ def _heading(results: Results) -> str:
     datasets = ", ".join(sorted({row.dataset for row in rows}))
     images = len({(row.dataset, row.image) for row in rows})
     series = shown_series(rows)
-    studied = len(rows) - sum(len(item.rows) for item in series)
+    studied = len(rows) - len({row.key for item in series for row in item.rows})
     of_studies = f", {studied} of them for studies" if studied else ""
     facts = [f"# Sweep over {datasets}: {count(images, 'image')}", ""]
     facts += [f"- {count(len(rows), 'transmission')}{of_studies}"]
@@ -76,15 +76,15 @@ def _parameters(results: Results, series: Series) -> list[str]:
     info = results.methods.get(series.method)
     if info is None:
         return [MISSING] * 3
-    counts = (info.transmitter_parameters, info.receiver_parameters)
-    return [f"{number:,}".replace(",", " ") for number in (*counts, sum(counts))]
+    counts = (info.transmitter_parameters, info.receiver_parameters, info.parameters)
+    return [f"{number:,}".replace(",", " ") for number in counts]
 
 
 def _learned(results: Results) -> str:
     lines = [
         [name, learned, ", ".join(f"{value:.4g}" for value in values)]
         for name, info in results.methods.items()
-        for learned, values in json.loads(info.learned).items()
+        for learned, values in info.learned.items()
     ]
     return section("Learned values", table(["method", "name", "values"], lines, right=False))
 

@@ -1,14 +1,18 @@
 """The report of a run, rebuilt from its database alone: results.csv, summary.md and the figures."""
 
+import os
 from pathlib import Path
 
 from services.orchestrator.report import summary
 from services.orchestrator.report.figures import write_figures
+from services.orchestrator.results.csv_text import csv_text
 from services.orchestrator.results.store import DATABASE, Store, read
 
 
 def write_report(folder: Path) -> str:
     """Write results.csv, summary.md and figures/*.png and *.pdf into a run's folder, in place of older ones.
+
+    A sweep may be writing to the database meanwhile.
 
     Args:
         folder: the folder of a run, with its results.sqlite.
@@ -18,14 +22,32 @@ def write_report(folder: Path) -> str:
 
     Raises:
         FileNotFoundError: there is no database.
-        ValueError: it is not one of this version.
+        StoreError: it cannot be read.
+        OSError: a file of the report cannot be written.
     """
     database = folder / DATABASE
-    if not database.is_file():
+    if not database.exists():
         raise FileNotFoundError(f"{database} is missing: no sweep has written its results there")
     with Store(database) as store:
-        store.write_csv(folder / "results.csv")
         results = read(store)
-    text = summary.write(results, list(write_figures(results, folder / "figures")))
-    (folder / "summary.md").write_text(text, encoding="utf-8")
+    try:
+        _replace(folder / "results.csv", csv_text(results.rows))
+        text = summary.write(results, list(write_figures(results, folder / "figures")))
+        _replace(folder / "summary.md", text)
+    except OSError as error:
+        raise OSError(
+            f"{error.filename or folder}: cannot be written ({error.strerror}); the results are kept, and"
+            f" `jscc-link report {folder}` makes the report from them"
+        ) from error
     return text
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or leave the older one."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -1,25 +1,15 @@
-"""What a run's database holds: transmissions, computed references, methods, pictures and events.
-
-The columns of every table come from the fields of its class here, so the two cannot drift apart.
-"""
+"""What a run keeps: transmissions, computed references, methods, pictures and events."""
 
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import astuple, dataclass, fields
-from typing import Any, Literal, NamedTuple, get_type_hints
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
-HOPS = ("encoder", "channel", "decoder")
-STAGES = ("network", "queue", "deserialize", "compute", "serialize")
+from jscc.options import ChosenOptions, OptionValue
+from jscc.wire.timing import STAGES, HopRecord, labelled
+
 SAME_RATE = 0.02
 """Rates that differ by less than this share are one: padding makes them differ a little from image to image."""
-
-_SQL_TYPES: Mapping[Any, str] = {
-    str: "TEXT NOT NULL",
-    int: "INTEGER NOT NULL",
-    bool: "INTEGER NOT NULL",
-    float: "REAL NOT NULL",
-    float | None: "REAL",
-}
 
 
 def same_rate(rho: float, other: float) -> bool:
@@ -27,65 +17,86 @@ def same_rate(rho: float, other: float) -> bool:
     return math.isclose(rho, other, rel_tol=SAME_RATE)
 
 
+class ImageKey(NamedTuple):
+    """What tells one image from every other; the digest is that of its pixels (`jscc.images.pixel_digest`)."""
+
+    dataset: str
+    image: str
+    image_digest: str
+
+
 class Key(NamedTuple):
     """What tells one transmission from every other; the fields are those of `Row`."""
 
     dataset: str
     image: str
+    image_digest: str
     method: str
+    transmitter_checkpoint: str
     checkpoint: str
     channel: str
+    channel_options: ChosenOptions
     snr_db: float
+    told_snr_db: float
     draw: int
     seed: int
-    options: str
+    options: ChosenOptions
 
 
-@dataclass(frozen=True)
-class HopTiming:
-    """Where the time of one hop went, in milliseconds, and the bytes of its request and its answer."""
+class ReferenceKey(NamedTuple):
+    """What tells one computed reference from every other; the fields are those of `Reference`."""
 
-    network_ms: float
-    queue_ms: float
-    deserialize_ms: float
-    compute_ms: float
-    serialize_ms: float
-    bytes_in: int
-    bytes_out: int
+    dataset: str
+    image: str
+    image_digest: str
+    curve: str
+    snr_db: float
+    rho: float
 
 
 @dataclass(frozen=True)
 class Row:
-    """One finished transmission.
+    """One finished transmission; durations are in nanoseconds.
 
     Attributes:
         dataset: name of the data set that was really used.
+        image: name of the image in it.
+        image_digest: of the pixels, 16 hex digits; "" in a run of a version that did not keep it.
         method: served name of the method.
-        checkpoint: digest of the checkpoint that decoded; it names the one that made the symbols too.
+        transmitter_checkpoint: digest of the checkpoint that made the symbols.
+        checkpoint: digest of the checkpoint that decoded, as the decoder's answer has it.
+        channel: name of the channel.
+        channel_options: its options that were not left at their defaults.
+        snr_db: SNR in dB that the channel had.
+        told_snr_db: SNR in dB that the transmitter was told.
         draw: which noise realisation, from 0.
         seed: of the noise, derived from the root seed, image, SNR and draw; 0 to 2**63 - 1.
+        options: the method's options that were not left at their defaults.
         rho: real symbols sent per source value, k / (3 H W).
         channel_uses: real symbols sent, k.
-        header_bits: side information sent next to the symbols.
-        psnr_db, ssim, ms_ssim, lpips: quality; None (NULL) where not measured. Of LPIPS, less is better.
-        total_ms: the orchestrator's clock from loading the image to the last score.
-        load_ms, codec_ms, score_ms: its own work: reading the image, packing and unpacking messages, scoring.
-        options: the options that were not left at their defaults, as JSON text with sorted keys; "" for none.
+        header_bits: side information.
+        noise_digest: of the noise realisation.
+        psnr_db, ssim, ms_ssim, lpips: quality; None where not measured. Of LPIPS, less is better.
+        total_ns: the orchestrator's clock from loading the image to the last score.
+        load_ns, score_ns: its own work: reading the image, scoring.
+        hops: in the order of the way, any number of them.
         started: ISO 8601.
         warm_up: True if the latencies are not to be counted.
-
-    Raises:
-        ValueError: if `hops` does not have exactly `HOPS`.
     """
 
     dataset: str
     image: str
+    image_digest: str
     method: str
+    transmitter_checkpoint: str
     checkpoint: str
     channel: str
+    channel_options: ChosenOptions
     snr_db: float
+    told_snr_db: float
     draw: int
     seed: int
+    options: ChosenOptions
     rho: float
     channel_uses: int
     header_bits: int
@@ -94,31 +105,37 @@ class Row:
     ssim: float | None
     ms_ssim: float | None
     lpips: float | None
-    total_ms: float
-    hops: Mapping[str, HopTiming]
-    load_ms: float
-    codec_ms: float
-    score_ms: float
-    options: str
+    total_ns: int
+    load_ns: int
+    score_ns: int
+    hops: tuple[HopRecord, ...]
     started: str
     warm_up: bool
 
-    def __post_init__(self) -> None:
-        """Refuse a missing or an unknown hop."""
-        if set(self.hops) != set(HOPS):
-            raise ValueError(f"hops: need {', '.join(HOPS)}, not {', '.join(self.hops) or 'nothing'}")
-
     @property
     def key(self) -> Key:
-        """The primary key of the row."""
+        """What tells it from every other transmission."""
         return Key(*(getattr(self, name) for name in Key._fields))
 
-    def parts_ms(self) -> dict[str, float]:
-        """Every part of `total_ms` by its column name, in the order of the columns."""
-        parts: dict[str, float] = {}
-        for hop in HOPS:
-            parts |= {f"{hop}_{stage}_ms": getattr(self.hops[hop], f"{stage}_ms") for stage in STAGES}
-        return parts | {"load_ms": self.load_ms, "codec_ms": self.codec_ms, "score_ms": self.score_ms}
+    @property
+    def image_key(self) -> ImageKey:
+        """The image that was sent."""
+        return ImageKey(self.dataset, self.image, self.image_digest)
+
+    @property
+    def codec_ns(self) -> int:
+        """The orchestrator's packing and unpacking of all hops' messages."""
+        return sum(hop.codec_ns for hop in self.hops)
+
+    @property
+    def named_hops(self) -> dict[str, HopRecord]:
+        """The hops by name, in order; the second of a name is "<name>_2"."""
+        return labelled(self.hops)
+
+    def parts_ns(self) -> dict[str, int]:
+        """Every part of `total_ns` by name: those of the hops in order, then the orchestrator's own work."""
+        parts = {f"{name}_{stage}": hop.stage_ns(stage) for name, hop in self.named_hops.items() for stage in STAGES}
+        return parts | {"load": self.load_ns, "codec": self.codec_ns, "score": self.score_ns}
 
 
 class Event(NamedTuple):
@@ -134,16 +151,18 @@ class Reference(NamedTuple):
     Attributes:
         dataset: name of the data set that was really used.
         image: name of the image.
-        curve: which reference, such as "jpeg_adaptive"; `references.CURVES` lists them.
+        image_digest: of the pixels, as in a `Row`.
+        curve: which reference, such as "jpeg_adaptive"; `jscc.baselines.curves.CURVES` lists them.
         snr_db: SNR of the channel in dB.
         rho: real channel uses per source value that the reference may spend.
         bits: size of the file in bits, headers included; 0 where there is no file.
         delivered: whether the channel could carry the file; if not, the image's mean colour was scored.
-        psnr_db, ssim, ms_ssim, lpips: quality; None (NULL) where not measured. Of LPIPS, less is better.
+        psnr_db, ssim, ms_ssim, lpips: quality; None where not measured. Of LPIPS, less is better.
     """
 
     dataset: str
     image: str
+    image_digest: str
     curve: str
     snr_db: float
     rho: float
@@ -153,6 +172,16 @@ class Reference(NamedTuple):
     ssim: float | None
     ms_ssim: float | None
     lpips: float | None
+
+    @property
+    def key(self) -> ReferenceKey:
+        """What tells it from every other reference."""
+        return ReferenceKey(*(getattr(self, name) for name in ReferenceKey._fields))
+
+    @property
+    def image_key(self) -> ImageKey:
+        """The image that was scored."""
+        return ImageKey(self.dataset, self.image, self.image_digest)
 
 
 class MethodInfo(NamedTuple):
@@ -167,8 +196,10 @@ class MethodInfo(NamedTuple):
         transmitter_parameters: number of parameters of the transmitter that was used.
         receiver_parameters: number of parameters of the receiver.
         rho: real channel uses per source value, for sizes that need no padding.
-        options: defaults of the decode options as JSON text, name -> value; "{}" for none.
-        learned: learned values worth looking at as JSON text, name -> list of numbers; "{}" for none.
+        options: every option with its default.
+        learned: learned values worth looking at, by name.
+        label: what figures call it; "" where the link did not say.
+        family: "learned", "analog" or "digital"; "" where the link did not say.
     """
 
     name: str
@@ -178,73 +209,19 @@ class MethodInfo(NamedTuple):
     transmitter_parameters: int
     receiver_parameters: int
     rho: float
-    options: str
-    learned: str
+    options: Mapping[str, OptionValue]
+    learned: Mapping[str, tuple[float, ...]]
+    label: str = ""
+    family: str = ""
 
-
-PictureKind = Literal["original", "received"]
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of both ends."""
+        return self.transmitter_parameters + self.receiver_parameters
 
 
 class Picture(NamedTuple):
-    """A picture for the strip of visual comparison; method and SNR of an original mean nothing.
+    """A PNG file of what one key names: an original, or what a transmission or a reference made of it."""
 
-    `method` is the name of a served method with default options, or the curve of a reference.
-    """
-
-    image: str
-    method: str
-    snr_db: float
-    kind: PictureKind
+    of: ImageKey | Key | ReferenceKey
     png: bytes
-
-
-def _row_types() -> dict[str, str]:
-    hop_types = get_type_hints(HopTiming)
-    columns: dict[str, str] = {}
-    for name, kind in get_type_hints(Row).items():
-        if name == "hops":
-            columns |= {f"{hop}_{part}": _SQL_TYPES[t] for hop in HOPS for part, t in hop_types.items()}
-        else:
-            columns[name] = _SQL_TYPES[kind]
-    return columns
-
-
-def _types(of: type[Any]) -> dict[str, str]:
-    return {name: _SQL_TYPES[kind] for name, kind in get_type_hints(of).items()}
-
-
-def _create(table: str, columns: Mapping[str, str], key: Collection[str]) -> str:
-    lines = ",\n  ".join(f"{name} {kind}" for name, kind in columns.items())
-    return f"CREATE TABLE {table} (\n  {lines},\n  PRIMARY KEY ({', '.join(key)})\n) STRICT"
-
-
-_COLUMN_TYPES = _row_types()
-COLUMNS = tuple(_COLUMN_TYPES)
-"""Columns of the table of transmissions, in order."""
-REFERENCE_KEY = ("dataset", "image", "curve", "snr_db", "rho")
-SCHEMA = {
-    "results": _create("results", _COLUMN_TYPES, Key._fields),
-    "settings": "CREATE TABLE settings (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT",
-    "events": "CREATE TABLE events (time TEXT NOT NULL, text TEXT NOT NULL) STRICT",
-    "pictures": "CREATE TABLE pictures (image TEXT NOT NULL, method TEXT NOT NULL, snr_db REAL NOT NULL,"
-    " kind TEXT NOT NULL, png BLOB NOT NULL, PRIMARY KEY (image, method, snr_db, kind)) STRICT",
-    "computed": _create("computed", _types(Reference), REFERENCE_KEY),
-    "methods": _create("methods", _types(MethodInfo), ("name",)),
-}
-"""The statement that makes each table; `computed` holds the references, whose name SQL keeps for itself."""
-
-
-def flat(row: Row) -> list[object]:
-    """Return the values of a row in the order of `COLUMNS`."""
-    values: list[object] = [getattr(row, field.name) for field in fields(row)]
-    hops_at = COLUMNS.index("encoder_network_ms")
-    values[hops_at : hops_at + 1] = [value for hop in HOPS for value in astuple(row.hops[hop])]
-    return values
-
-
-def row_of(values: Collection[Any]) -> Row:
-    """Return the row whose values these are, in the order of `COLUMNS`."""
-    named = dict(zip(COLUMNS, values, strict=True))
-    parts = [field.name for field in fields(HopTiming)]
-    hops = {hop: HopTiming(**{part: named.pop(f"{hop}_{part}") for part in parts}) for hop in HOPS}
-    return Row(**named | {"hops": hops, "warm_up": bool(named["warm_up"])})

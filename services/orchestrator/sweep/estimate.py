@@ -9,7 +9,7 @@ from typing import NamedTuple
 from services.orchestrator.results.rows import Row
 from services.orchestrator.sweep.plan import Kind
 
-_MS_PER_S = 1e3
+_NS_PER_S = 1e9
 
 
 class Line(NamedTuple):
@@ -67,6 +67,8 @@ def transmission_s(row: Row, at_once: int) -> float:
         row: of a transmission that had the link for itself.
         at_once: how many are worked on at once: those under way, or the cores if these are fewer.
     """
-    busy_ms = [hop.deserialize_ms + hop.compute_ms + hop.serialize_ms for hop in row.hops.values()]
-    alone_ms = row.total_ms - sum(hop.queue_ms for hop in row.hops.values())
-    return max(*busy_ms, alone_ms / at_once) / _MS_PER_S
+    busy_ns = Counter[str]()
+    for hop in row.hops:  # a service that is passed twice is busy twice
+        busy_ns[hop.hop] += hop.server_ns - hop.queue_ns
+    alone_ns = row.total_ns - sum(hop.queue_ns for hop in row.hops)
+    return max(*busy_ns.values(), alone_ns / at_once) / _NS_PER_S

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from jscc import channels, config
 from jscc.data import ImageRef
+from jscc.options import ChosenOptions
 from jscc.wire import convert
 from services.orchestrator.link.job import Job, check_seed, check_snr_db
 from services.orchestrator.link.routes import Route, RouteTable
@@ -19,9 +20,6 @@ MAX_TRANSMISSIONS = 200_000
 """Of one sweep: a week at three a second."""
 PICTURES_SNR_DB = 5.0
 """SNR of the paper's visual comparison."""
-
-Options = tuple[tuple[str, Any], ...]
-"""Options that are not at their defaults, by name in alphabetical order."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +110,11 @@ class Kind(NamedTuple):
     """Transmissions that cost about the same: one method with one choice of options."""
 
     method: str
-    options: Options
+    options: ChosenOptions
 
     def __str__(self) -> str:
         """Name the method, and the options where there are any."""
-        return " ".join([self.method, *(f"{name}={value}" for name, value in self.options)])
+        return " ".join([self.method, *(f"{name}={value}" for name, value in self.options.items())])
 
 
 class Point(NamedTuple):
@@ -136,10 +134,25 @@ class Point(NamedTuple):
             told_snr_db=spec.told(self.snr_db),
             channel=spec.channel,
             channel_options=spec.channel_options,
-            options=dict(self.kind.options),
+            options=self.kind.options,
             root_seed=spec.seed,
             draw=self.draw,
         )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep, checked against a link and its images.
+
+    Attributes:
+        spec: what to sweep, its methods resolved.
+        points: every transmission of it, each once.
+        image_digests: of the images' pixels, by image id.
+    """
+
+    spec: SweepSpec
+    points: Sequence[Point]
+    image_digests: Mapping[str, str]
 
 
 def all_points(spec: SweepSpec, images: Sequence[ImageRef], routes: Mapping[str, Route]) -> list[Point]:
@@ -181,7 +194,7 @@ def _check_options(options: Mapping[str, Any], routes: Iterable[Route]) -> None:
 def _kind(name: str, route: Route, options: Mapping[str, Any]) -> Kind:
     """Return a method with those of the options that it has."""
     own = {option: value for option, value in options.items() if option in route.defaults}
-    return Kind(name, tuple(route.chosen(own).items()))
+    return Kind(name, route.chosen(own))
 
 
 def shown_image(images: Sequence[ImageRef]) -> ImageRef:

@@ -1,20 +1,17 @@
 """What a run keeps of itself beside its rows: its settings, the machine, the services."""
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jscc import __version__, machine
 from jscc.data import Dataset
-from jscc.wire.client import HopTimes
+from jscc.options import ChosenOptions
 from jscc.wire.v1 import symbols_pb2 as pb
 from services.orchestrator.link.routes import Route
 from services.orchestrator.link.transmission import Transmission
-from services.orchestrator.results.rows import HopTiming, MethodInfo, Row
+from services.orchestrator.results.rows import MethodInfo, Row
 from services.orchestrator.results.store import Store
-
-_NS_PER_MS = 1e6
 
 
 def keep_settings(store: Store, dataset: Dataset, settings: Mapping[str, Any]) -> None:
@@ -49,12 +46,17 @@ def row_of(transmission: Transmission, dataset: str, warm_up: bool = False) -> R
     return Row(
         dataset=dataset,
         image=job.image_id,
+        image_digest=transmission.image_digest,
         method=delivery.method,
+        transmitter_checkpoint=delivery.transmitter_digest,
         checkpoint=delivery.receiver_digest,
         channel=job.channel,
+        channel_options=ChosenOptions(job.channel_options),
         snr_db=job.snr_db,
+        told_snr_db=job.told_snr_db,
         draw=job.draw,
         seed=job.seed,
+        options=delivery.options,
         rho=transmission.rho,
         channel_uses=delivery.channel_uses,
         header_bits=delivery.header_bits,
@@ -63,34 +65,19 @@ def row_of(transmission: Transmission, dataset: str, warm_up: bool = False) -> R
         ssim=scores.ssim,
         ms_ssim=scores.ms_ssim,
         lpips=scores.lpips,
-        total_ms=transmission.total_ns / _NS_PER_MS,
-        hops={hop: _hop_timing(times) for hop, times in delivery.hops.items()},
-        load_ms=transmission.load_ns / _NS_PER_MS,
-        codec_ms=sum(times.codec_ns for times in delivery.hops.values()) / _NS_PER_MS,
-        score_ms=transmission.score_ns / _NS_PER_MS,
-        options=json.dumps(delivery.options, sort_keys=True) if delivery.options else "",
+        total_ns=transmission.total_ns,
+        load_ns=transmission.load_ns,
+        score_ns=transmission.score_ns,
+        hops=delivery.hops,
         started=transmission.started,
         warm_up=warm_up,
-    )
-
-
-def _hop_timing(times: HopTimes) -> HopTiming:
-    timing = times.timing
-    return HopTiming(
-        network_ms=times.network_ns / _NS_PER_MS,
-        queue_ms=timing.queue_ns / _NS_PER_MS,
-        deserialize_ms=timing.deserialize_ns / _NS_PER_MS,
-        compute_ms=timing.compute_ns / _NS_PER_MS,
-        serialize_ms=timing.serialize_ns / _NS_PER_MS,
-        bytes_in=timing.bytes_in,
-        bytes_out=timing.bytes_out,
     )
 
 
 def method_info(route: Route) -> MethodInfo:
     """Return what a run's database keeps of a route."""
     halves = [route.transmitter, route.receiver] if route.is_whole else [route.receiver]
-    learned = {item.name: list(item.values) for half in halves for item in half.learned}
+    learned = {item.name: tuple(item.values) for half in halves for item in half.learned}
     return MethodInfo(
         name=route.name,
         method=route.receiver.method,
@@ -99,6 +86,8 @@ def method_info(route: Route) -> MethodInfo:
         transmitter_parameters=route.transmitter.parameters,
         receiver_parameters=route.receiver.parameters,
         rho=route.rho,
-        options=json.dumps(route.defaults, sort_keys=True),
-        learned=json.dumps(learned, sort_keys=True),
+        options=route.defaults,
+        learned=learned,
+        label=route.receiver.label,
+        family=route.receiver.family,
     )

@@ -6,9 +6,10 @@ They are computed here, not transmitted: no symbol crosses the link for them.
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from jscc.baselines import bounds, codecs, ideal
@@ -19,7 +20,8 @@ from jscc.images import Pixels, encode_png, read_image
 from jscc.machine import cores
 from jscc.quality.lpips import Lpips
 from jscc.quality.scores import Scores, psnr_db, score
-from services.orchestrator.results.rows import Picture, Reference, same_rate
+from services.orchestrator.results.database import when_free
+from services.orchestrator.results.rows import ImageKey, Picture, Reference, same_rate
 from services.orchestrator.results.store import Store
 from services.orchestrator.sweep.estimate import Line
 from services.orchestrator.sweep.plan import shown_image
@@ -27,6 +29,7 @@ from services.orchestrator.sweep.plan import shown_image
 _FILES_PER_POINT = 5
 """Files that the search for the best quality makes for a point, measured on Kodak; the others it has made already."""
 _PROBE_QUALITY = 50
+_Result = tuple[Reference, list[Picture]]
 
 
 class Point(NamedTuple):
@@ -77,23 +80,37 @@ class ReferenceSpec:
 class ReferenceRun:
     """One run over a store that may already hold a part of the references."""
 
-    def __init__(self, dataset: Dataset, spec: ReferenceSpec, store: Store, lpips: Lpips | None) -> None:
-        """Plan what is left to compute; score with LPIPS when given."""
+    def __init__(
+        self, dataset: Dataset, digests: Mapping[str, str], spec: ReferenceSpec, store: Store, lpips: Lpips | None
+    ) -> None:
+        """Plan what is left to compute.
+
+        Args:
+            dataset: the images.
+            digests: of their pixels, by the images' names.
+            spec: which references.
+            store: where they go.
+            lpips: None to score without it.
+        """
         self._dataset, self._spec, self._store, self._lpips = dataset, spec, store, lpips
+        self._digests = digests
         self.sources = tuple(source for source in spec.sources if _is_there(source))
         have = {
-            (item.image, Point(item.curve, item.rho, item.snr_db))
+            (item.image_key, Point(item.curve, item.rho, item.snr_db))
             for item in store.references()
-            if item.dataset == dataset.name and (item.ssim is not None or not self._is_scored_fully(item.curve))
+            if (item.ssim is not None or not self._is_scored_fully(item.curve))
         }
         wanted = [(image, source) for source in self.sources for image in dataset.images]
         self._units: list[Unit] = []
         for image, source in wanted:
-            points = tuple(point for point in spec.points(source) if (image.id, point) not in have)
+            points = tuple(point for point in spec.points(source) if (self._image_key(image), point) not in have)
             if points:
                 self._units.append(Unit(image, source, points))
         self.total = len(dataset.images) * sum(len(list(spec.points(source))) for source in self.sources)
         self.left = sum(len(unit.points) for unit in self._units)
+
+    def _image_key(self, image: ImageRef) -> ImageKey:
+        return ImageKey(self._dataset.name, image.id, self._digests[image.id])
 
     def _is_scored_fully(self, curve: str) -> bool:
         return self._spec.full and not curve.startswith(GAUSSIAN)
@@ -135,20 +152,14 @@ class ReferenceRun:
                     result = await results.get()
                     if isinstance(result, BaseException):
                         raise result
-                    self._keep(result)
+                    await when_free(partial(self._store.add_reference, *result))
                     done += 1
                     yield done
             finally:
                 stop.set()
                 pool.shutdown(cancel_futures=True)
 
-    def _keep(self, result: "_Result") -> None:
-        self._store.add_reference(result.reference)
-        if result.png is not None:
-            reference = result.reference
-            self._store.add_image(Picture(reference.image, reference.curve, reference.snr_db, "received", result.png))
-
-    def _work(self, unit: Unit, hand_over: Callable[["_Result | BaseException"], None], stop: threading.Event) -> None:
+    def _work(self, unit: Unit, hand_over: Callable[[_Result | BaseException], None], stop: threading.Event) -> None:
         try:
             original = read_image(unit.image.path)
             compute = self._gaussian if unit.source == GAUSSIAN else self._coded
@@ -159,16 +170,16 @@ class ReferenceRun:
         except BaseException as error:  # the run raises it
             hand_over(error)
 
-    def _gaussian(self, unit: Unit, original: Pixels) -> Iterator["_Result"]:
+    def _gaussian(self, unit: Unit, original: Pixels) -> Iterator[_Result]:
         spectrum: Spectrum = measure_spectrum(original)
         for point in unit.points:
             if point.curve == "gaussian_variance":
                 value = bounds.gaussian_psnr_db(original, point.rho, point.snr_db)
             else:
                 value = bounds.water_filling_psnr_db(spectrum, point.rho, point.snr_db)
-            yield _Result(self._reference(unit, point, (0, True), Scores(value, None, None, None)), None)
+            yield self._reference(unit, point, (0, True), Scores(value, None, None, None)), []
 
-    def _coded(self, unit: Unit, original: Pixels) -> Iterator["_Result"]:
+    def _coded(self, unit: Unit, original: Pixels) -> Iterator[_Result]:
         image, known = ideal.CodedImage(original, unit.source), dict[int | None, Scores]()
         for point in unit.points:
             design_db = point.snr_db if point.curve.endswith("_adaptive") else DESIGN_SNR_DB
@@ -177,7 +188,8 @@ class ReferenceRun:
             if shown not in known:
                 known[shown] = self._score(original, sent.pixels)
             reference = self._reference(unit, point, (sent.size_bits, sent.decoded), known[shown])
-            yield _Result(reference, encode_png(sent.pixels) if self._is_shown(unit.image, point) else None)
+            is_shown = self._is_shown(unit.image, point)
+            yield reference, [Picture(reference.key, encode_png(sent.pixels))] if is_shown else []
 
     def _score(self, original: Pixels, received: Pixels) -> Scores:
         if self._spec.full:
@@ -186,8 +198,7 @@ class ReferenceRun:
 
     def _reference(self, unit: Unit, point: Point, file: tuple[int, bool], scores: Scores) -> Reference:
         return Reference(
-            dataset=self._dataset.name,
-            image=unit.image.id,
+            **self._image_key(unit.image)._asdict(),
             curve=point.curve,
             snr_db=point.snr_db,
             rho=point.rho,
@@ -206,14 +217,6 @@ class ReferenceRun:
             and point.rho == max(spec.rhos)
             and point.snr_db in spec.shown_snr_db
         )
-
-
-@dataclass(frozen=True)
-class _Result:
-    """One reference, and the picture of it where one is kept."""
-
-    reference: Reference
-    png: bytes | None = field(repr=False)
 
 
 def distinct_rates(rhos: Sequence[float]) -> tuple[float, ...]:

@@ -1,21 +1,23 @@
 """One run of a sweep through the link, resumable at every row."""
 
 import asyncio
-import json
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 from jscc.data import Dataset
 from jscc.images import encode_png
 from jscc.machine import cores
+from jscc.options import ChosenOptions
 from jscc.wire.errors import LinkError
 from services.orchestrator.link.transmission import Engine, Transmission
+from services.orchestrator.results.database import when_free
 from services.orchestrator.results.rows import Key, Picture, Row
 from services.orchestrator.results.store import Store
 from services.orchestrator.sweep.estimate import Estimate, Line, transmission_s
-from services.orchestrator.sweep.plan import Kind, Point, SweepSpec, shown_image
+from services.orchestrator.sweep.plan import Kind, Plan, Point, shown_image
 from services.orchestrator.sweep.record import method_info, row_of
 from services.orchestrator.sweep.recovery import Recovery, SweepError
 
@@ -45,36 +47,34 @@ class Progress:
 class Sweep:
     """One run of a sweep against a store that may already hold a part of it."""
 
-    def __init__(
-        self, engine: Engine, dataset: Dataset, spec: SweepSpec, points: Sequence[Point], store: Store
-    ) -> None:
+    def __init__(self, engine: Engine, dataset: Dataset, plan: Plan, store: Store) -> None:
         """Find out what is left to do, and put the methods on record.
 
         Args:
             engine: connected; its link has discovered the routes.
             dataset: the images.
-            spec: what to sweep, its methods resolved.
-            points: every transmission of it, see `plan.all_points`.
-            store: where the rows go.
+            plan: what to send.
+            store: where the rows go; nothing is written before everything has been checked.
 
         Raises:
             RouteError: a method is not served.
             SweepError: the store holds a sweep of other images or of another seed.
         """
-        self._engine, self._dataset, self.spec, self._store = engine, dataset, spec, store
-        self._routes = {name: engine.link.table.find(name) for name in spec.methods}
+        self._engine, self._dataset, self.plan, self._store = engine, dataset, plan, store
+        self.spec = plan.spec
+        self._routes = {name: engine.link.table.find(name) for name in self.spec.methods}
         self._check_store()
         for route in self._routes.values():
             store.set_method(method_info(route))
         finished = store.keys()
-        self._left = [point for point in points if self._key(point) not in finished]
-        self.total, self._done = len(points), len(points) - len(self._left)
-        self.snr_db = tuple(sorted({point.snr_db for point in points}))
+        self._left = [point for point in plan.points if self._key(point) not in finished]
+        self.total, self._done = len(plan.points), len(plan.points) - len(self._left)
+        self.snr_db = tuple(sorted({point.snr_db for point in plan.points}))
         self._estimate = Estimate(Counter(point.kind for point in self._left))
         self._started = Counter[str]()
         self._messages: asyncio.Queue[str] = asyncio.Queue()
         digests = {name: route.digest for name, route in self._routes.items()}
-        self.recovery = Recovery(engine.link, spec.patience_s, digests, self._say)
+        self.recovery = Recovery(engine.link, self.spec.patience_s, digests, self._say)
 
     @property
     def left(self) -> int:
@@ -89,19 +89,25 @@ class Sweep:
                 raise SweepError(
                     f"{key}: this folder holds a sweep with {key} {settings[key]!r}, not {value!r}; use another --out"
                 )
+        for key, value in identity.items():
             self._store.set_setting(key, value)
 
     def _key(self, point: Point) -> Key:
+        route, job = self._routes[point.kind.method], point.job(self.spec)
         return Key(
             dataset=self._dataset.name,
-            image=point.image.id,
-            method=point.kind.method,
-            checkpoint=self._routes[point.kind.method].digest,
-            channel=self.spec.channel,
-            snr_db=point.snr_db,
-            draw=point.draw,
-            seed=point.job(self.spec).seed,
-            options=json.dumps(dict(point.kind.options)) if point.kind.options else "",
+            image=job.image_id,
+            image_digest=self.plan.image_digests[job.image_id],
+            method=job.method,
+            transmitter_checkpoint=route.transmitter.checkpoint_digest,
+            checkpoint=route.digest,
+            channel=job.channel,
+            channel_options=ChosenOptions(job.channel_options),
+            snr_db=job.snr_db,
+            told_snr_db=job.told_snr_db,
+            draw=job.draw,
+            seed=job.seed,
+            options=point.kind.options,
         )
 
     async def run(self) -> AsyncGenerator[Progress]:
@@ -129,7 +135,7 @@ class Sweep:
 
     async def _send(self, points: Iterable[Point], concurrency: int) -> AsyncGenerator[Progress]:
         queue = deque(points)
-        under_way: set[asyncio.Task[Row]] = set()
+        under_way: set[asyncio.Task[tuple[Row, list[Picture]]]] = set()
         at_once = min(self.spec.concurrency, cores())
         self._estimate.restart()
         try:
@@ -141,11 +147,10 @@ class Sweep:
                     under_way.add(asyncio.create_task(self._transmit(point, warm_up)))
                 done, under_way = await asyncio.wait(under_way, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    row = task.result()
-                    self._store.add(row)
+                    row, pictures = task.result()
+                    await when_free(partial(self._store.add, row, pictures), self.spec.patience_s, self._say)
                     self._done += 1
-                    options = tuple(json.loads(row.options or "{}").items())
-                    self._estimate.count(Kind(row.method, options), transmission_s(row, at_once))
+                    self._estimate.count(Kind(row.method, row.options), transmission_s(row, at_once))
                 yield self._progress(self._next_message())
         finally:
             for task in under_way:
@@ -165,7 +170,7 @@ class Sweep:
         self._store.add_event(message)
         self._messages.put_nowait(message)
 
-    async def _transmit(self, point: Point, warm_up: bool) -> Row:
+    async def _transmit(self, point: Point, warm_up: bool) -> tuple[Row, list[Picture]]:
         job = point.job(self.spec)
         for _ in range(MAX_ATTEMPTS):
             outages = self.recovery.outages
@@ -176,29 +181,24 @@ class Sweep:
                     raise SweepError(f"{job.request_id}: {error}") from error
                 await self.recovery.recover(error, outages)
                 continue
-            self._check_identity(point, transmission)
-            self._keep_pictures(point, transmission)
-            return row_of(transmission, self._dataset.name, warm_up)
+            row = row_of(transmission, self._dataset.name, warm_up)
+            self._check_identity(self._key(point), row)
+            return row, self._pictures(row, point, transmission)
         raise SweepError(f"{job.request_id}: given up after {MAX_ATTEMPTS} attempts; what is done is kept")
 
-    def _check_identity(self, point: Point, transmission: Transmission) -> None:
-        """Refuse a row that other weights made than those that were planned: it would stand under a wrong name."""
-        route, delivery = self._routes[point.kind.method], transmission.delivery
-        for half, planned, answered in (
-            ("encoder", route.transmitter.checkpoint_digest, delivery.transmitter_digest),
-            ("decoder", route.digest, delivery.receiver_digest),
-        ):
-            if planned != answered:
+    def _check_identity(self, planned: Key, row: Row) -> None:
+        """Refuse a row that is not the planned one, such as of other weights: it would stand under a wrong name."""
+        for name, expected in planned._asdict().items():
+            found = getattr(row, name)
+            if found != expected:
                 raise SweepError(
-                    f"checkpoint: the {half} used for '{point.kind.method}' {answered}, planned was {planned}; "
-                    "what is done is kept"
+                    f"{name}: {row.image} by '{row.method}' came back with {found}, planned was {expected}; what is "
+                    "done is kept, use another --out for what the link serves now"
                 )
 
-    def _keep_pictures(self, point: Point, transmission: Transmission) -> None:
+    def _pictures(self, row: Row, point: Point, transmission: Transmission) -> list[Picture]:
         shown = shown_image(self._dataset.images)
         if point.image != shown or point.draw or point.kind.options or point.snr_db not in self.spec.shown_snr_db:
-            return
-        original = encode_png(transmission.original)
-        received = encode_png(transmission.delivery.pixels)
-        self._store.add_image(Picture(shown.id, "", 0.0, "original", original))
-        self._store.add_image(Picture(shown.id, point.kind.method, point.snr_db, "received", received))
+            return []
+        original = Picture(row.image_key, encode_png(transmission.original))
+        return [original, Picture(row.key, encode_png(transmission.delivery.pixels))]

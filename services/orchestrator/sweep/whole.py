@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,10 +15,11 @@ from jscc.data import Dataset, check_images
 from services.orchestrator.link.session import open_session
 from services.orchestrator.link.star import Addresses
 from services.orchestrator.link.transmission import Engine
+from services.orchestrator.results.database import when_free
 from services.orchestrator.results.store import DATABASE, Store
 from services.orchestrator.sweep import record
 from services.orchestrator.sweep.estimate import Line
-from services.orchestrator.sweep.plan import Point, SweepSpec, all_points
+from services.orchestrator.sweep.plan import Plan, SweepSpec, all_points
 from services.orchestrator.sweep.references import ReferenceRun, ReferenceSpec, distinct_rates
 from services.orchestrator.sweep.run import Sweep
 
@@ -78,16 +79,16 @@ async def run_sweep(run: Run, addresses: Addresses | None, watcher: Watcher) -> 
 
     Raises:
         DatasetError: images cannot be read; lists them.
+        RouteError: a method is not served.
         SweepError: it cannot go on; what is done is kept.
+        StoreError: the folder's database cannot be used.
     """
-    await asyncio.to_thread(check_images, run.dataset.images)
-    async with AsyncExitStack() as stack:
+    with open_store(run.folder) as store:
+        digests = await asyncio.to_thread(check_images, run.dataset.images)
         async with open_session(addresses, run.spec.concurrency, watcher.say) as session:
-            spec, points = await plan(session.engine, run)
-            store = stack.enter_context(open_store(run.folder))
-            sweep = Sweep(session.engine, run.dataset, spec, points, store)
+            checked = await plan(session.engine, run, digests)
+            sweep = await begin(session.engine, run, checked, store)
             sweep.recovery.revive = session.revive
-            keep_record(run, sweep, session.engine, store)
             store.set_setting("link", session.note)
             references = plan_references(session.engine, run, sweep, store)
             await _send(sweep, references, watcher)
@@ -95,9 +96,25 @@ async def run_sweep(run: Run, addresses: Addresses | None, watcher: Watcher) -> 
 
 
 def open_store(folder: Path) -> Store:
-    """Open the database of a run, making folder and file where they are missing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return Store(folder / DATABASE)
+    """Open the database of a run for a sweep; folder and file are made by the first row or setting."""
+    return Store(folder / DATABASE, sweep=True)
+
+
+async def begin(engine: Engine, run: Run, plan: Plan, store: Store) -> Sweep:
+    """Find out what is left of a sweep, and put on record what was asked for, on which machine, and what served it.
+
+    Raises:
+        SweepError: the folder holds another sweep.
+        StoreError: the folder's database cannot be used.
+    """
+    sweep = await when_free(lambda: Sweep(engine, run.dataset, plan, store), run.spec.patience_s)
+    asked = dataclasses.asdict(sweep.spec)
+    for name in ("methods", "snr_db"):  # these may grow from one command to the next; the rows tell them
+        asked.pop(name)
+    record.keep_settings(store, run.dataset, {"command": run.command, **asked})
+    store.set_setting("references", run.references)
+    record.keep_services(store, engine.link.descriptions)
+    return sweep
 
 
 async def _send(sweep: Sweep, references: ReferenceRun, watcher: Watcher) -> None:
@@ -122,8 +139,13 @@ async def _compute(references: ReferenceRun, watcher: Watcher) -> None:
             watcher.advance("references", done, references.total, math.nan)
 
 
-async def plan(engine: Engine, run: Run) -> tuple[SweepSpec, list[Point]]:
+async def plan(engine: Engine, run: Run, image_digests: Mapping[str, str]) -> Plan:
     """Check a sweep against a link and list every transmission of it; nothing is written.
+
+    Args:
+        engine: connected; its link has discovered the routes.
+        run: the sweep.
+        image_digests: of the images' pixels, by image id, see `jscc.data.check_images`.
 
     Raises:
         RouteError: a method is not served.
@@ -131,17 +153,8 @@ async def plan(engine: Engine, run: Run) -> tuple[SweepSpec, list[Point]]:
     """
     spec = run.spec.resolved(engine.link.table)
     routes = {name: engine.link.table.find(name) for name in spec.methods}
-    return spec, await asyncio.to_thread(all_points, spec, run.dataset.images, routes)
-
-
-def keep_record(run: Run, sweep: Sweep, engine: Engine, store: Store) -> None:
-    """Put on record what was asked for, on which machine, and what served it."""
-    asked = dataclasses.asdict(sweep.spec)
-    for name in ("methods", "snr_db"):  # these may grow from one command to the next; the rows tell them
-        asked.pop(name)
-    record.keep_settings(store, run.dataset, {"command": run.command, **asked})
-    store.set_setting("references", run.references)
-    record.keep_services(store, engine.link.descriptions)
+    points = await asyncio.to_thread(all_points, spec, run.dataset.images, routes)
+    return Plan(spec, points, image_digests)
 
 
 def plan_references(engine: Engine, run: Run, sweep: Sweep, store: Store) -> ReferenceRun:
@@ -155,4 +168,4 @@ def plan_references(engine: Engine, run: Run, sweep: Sweep, store: Store) -> Ref
         shown_snr_db=spec.shown_snr_db,
         full=run.references == "all",
     )
-    return ReferenceRun(run.dataset, references, store, engine.lpips)
+    return ReferenceRun(run.dataset, sweep.plan.image_digests, references, store, engine.lpips)

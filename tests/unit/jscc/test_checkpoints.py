@@ -60,6 +60,29 @@ def rewrite_weights(folder: Path, raw: bytes) -> Card:
     return rewrite_card(folder, digest=hashlib.sha256(raw).hexdigest()[:16])
 
 
+def test_a_card_says_what_figures_call_it_and_its_family(folder: Path) -> None:
+    assert (read(folder).label, read(folder).family) == ("small", "learned")
+    named = rewrite_card(folder, label="A small one", family="digital")
+    assert (named.label, named.family) == ("A small one", "digital")
+    older = {key: value for key, value in json.loads((folder / "small.json").read_text()).items() if key != "label"}
+    (folder / "small.json").write_text(json.dumps(older))
+    assert read(folder).label == "small"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"family": "magic"}, r"small\.json: family: unknown family 'magic' \(known: learned, analog, digital\)"),
+        ({"label": "x" * 61}, r"small\.json: label: 61 characters, the limit is 60"),
+    ],
+)
+def test_a_card_of_another_family_or_with_a_long_label_is_refused(
+    folder: Path, changes: dict[str, str], words: str
+) -> None:
+    with pytest.raises(CheckpointError, match=words):
+        rewrite_card(folder, **changes)
+
+
 @pytest.mark.parametrize("half", ["transmitter", "receiver"])
 def test_both_halves_come_back_at_half_precision(folder: Path, half: checkpoints.Half) -> None:
     """Rounding to float16 errs by 2^-11 of the value, or by 2^-25 below its smallest normal number."""

@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 from test_store import ROW
 
-from services.orchestrator.results.rows import HopTiming
+from jscc.options import ChosenOptions
+from jscc.wire.timing import HopRecord
 from services.orchestrator.sweep.estimate import Estimate, Line, transmission_s
 from services.orchestrator.sweep.plan import Kind
 
-FAST, SLOW = Kind("deepjscc", ()), Kind("diffusion", (("steps", 16),))
+FAST, SLOW = Kind("deepjscc", ChosenOptions()), Kind("diffusion", ChosenOptions({"steps": 16}))
 
 
 def test_what_is_left_is_counted_down_kind_by_kind() -> None:
@@ -38,12 +39,23 @@ def test_the_clock_corrects_the_prediction() -> None:
 
 def test_a_transmission_costs_what_the_slowest_service_or_the_cores_take() -> None:
     """Hops of 100, 0 and 300 ms without queue or network; 800 ms in all, of which 200 ms in queues."""
-    hops = {
-        "encoder": HopTiming(5.0, 150.0, 10.0, 90.0, 0.0, 0, 0),
-        "channel": HopTiming(5.0, 50.0, 0.0, 0.0, 0.0, 0, 0),
-        "decoder": HopTiming(5.0, 0.0, 10.0, 280.0, 10.0, 0, 0),
-    }
-    row = replace(ROW, total_ms=800.0, hops=hops)
+    hops = (
+        hop("encoder", network=5, queue=150, deserialize=10, compute=90),
+        hop("channel", network=5, queue=50),
+        hop("decoder", network=5, deserialize=10, compute=280, serialize=10),
+    )
+    row = replace(ROW, total_ns=800_000_000, hops=hops)
     assert transmission_s(row, 1) == pytest.approx(0.6)  # one after the other
     assert transmission_s(row, 2) == pytest.approx(0.3)
     assert transmission_s(row, 64) == pytest.approx(0.3)  # the decoder
+
+
+def test_a_service_that_is_passed_twice_is_busy_twice() -> None:
+    hops = (hop("channel", compute=200), hop("decoder", compute=300), hop("channel", compute=150))
+    assert transmission_s(replace(ROW, total_ns=800_000_000, hops=hops), 64) == pytest.approx(0.35)
+
+
+def hop(name: str, **times_ms: int) -> HopRecord:
+    """A record of whole milliseconds."""
+    times = dict.fromkeys(("network", "queue", "deserialize", "compute", "serialize"), 0) | times_ms
+    return HopRecord(name, *(time_ms * 1_000_000 for time_ms in times.values()), 0, 0, 0)

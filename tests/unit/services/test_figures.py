@@ -1,8 +1,7 @@
 """Figures show what a database holds: those of a whole paper from one made here, and a word on what is missing."""
 
 import io
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +10,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
-from test_report import HOP, ROW
+from test_report import HOP, MS, ROW
 
 from jscc.baselines import curves as computed
+from jscc.options import ChosenOptions
 from services.orchestrator.report.figures import (
     FIGURES,
     SUFFIXES,
@@ -27,7 +27,7 @@ from services.orchestrator.report.figures import (
 from services.orchestrator.report.figures.canvas import NoDataError
 from services.orchestrator.report.series import curve, main_series
 from services.orchestrator.report.studies import studies
-from services.orchestrator.report.style import FIXED_CODE, Family, in_order, style_of
+from services.orchestrator.report.style import Family, Style, Styles
 from services.orchestrator.report.write import write_report
 from services.orchestrator.results.rows import MethodInfo, Picture, Reference, Row
 from services.orchestrator.results.store import Results, Store
@@ -46,13 +46,27 @@ PSNR_DB = {
 }
 DECODER_MS = dict(deepjscc=310.0, diffusion=5400.0, digital=45.0, kltjscc=12.0, model_based=420.0, model_based_12=260.0)
 COUNTS = dict(deepjscc=17_300_000, diffusion=21_900_000, digital=0, kltjscc=150_000, model_based=2_600_000, softcast=0)
+CARDS = {
+    "deepjscc": ("DeepJSCC", "learned"),
+    "diffusion": ("DeepJSCC + diffusion", "learned"),
+    "digital": ("Digital, real code", "digital"),
+    "kltjscc": ("KLT-JSCC", "learned"),
+    "model_based": ("Model-based", "learned"),
+    "model_based_12": ("Model-based (12 ch.)", "learned"),
+    "softcast": ("SoftCast", "analog"),
+}
 CURVES = dict(jpeg_adaptive=(26.0, 0.62), webp_adaptive=(28.0, 0.64), avif_adaptive=(28.8, 0.66))
 BOUNDS = dict(gaussian_variance=(15.4, 0.2), gaussian_spectrum=(29.2, 0.6))
+Options = Mapping[str, int]
 STEPS, ITERATIONS = (0, 1, 2, 4, 8, 16, 50), range(1, 7)
 
 
 def rho_of(method: str) -> float:
     return 0.0625 if method == "model_based_12" else 0.25
+
+
+def transmitter_of(method: str) -> str:
+    return f"{'deepjscc' if method == 'diffusion' else method}-checkpoint"
 
 
 def scores(psnr_db: float, perceptual: float = 0.0) -> dict[str, float]:
@@ -62,14 +76,19 @@ def scores(psnr_db: float, perceptual: float = 0.0) -> dict[str, float]:
     return {"psnr_db": psnr_db, **{name: float(value) for name, value in others.items()}}
 
 
-def sent(method: str, image: str, snr_db: float, psnr_db: float, options: str = "", decoder_ms: float = 0.0) -> Row:
+def sent(
+    method: str, image: str, snr_db: float, psnr_db: float, options: Options | None = None, decoder_ms: float = 0.0
+) -> Row:
     at, ms = IMAGES.index(image), decoder_ms or DECODER_MS.get(method, 30.0)
     encoder_ms = DECODER_MS.get(method, 30.0) / 3
-    hops = {
-        "encoder": replace(HOP, compute_ms=encoder_ms * (1 + 0.3 * at), network_ms=6.0 + at),
-        "channel": replace(HOP, compute_ms=4.0 + at, network_ms=5.0 + at),
-        "decoder": replace(HOP, compute_ms=ms * (1 + 0.2 * at), network_ms=7.0 + 4 * at),
-    }
+    hops = tuple(
+        replace(HOP, hop=hop, compute_ns=round(compute_ms * MS), network_ns=network_ms * MS)
+        for hop, compute_ms, network_ms in (
+            ("encoder", encoder_ms * (1 + 0.3 * at), 6 + at),
+            ("channel", 4 + at, 5 + at),
+            ("decoder", ms * (1 + 0.2 * at), 7 + 4 * at),
+        )
+    )
     perceptual = 0.07 if method == "diffusion" else 0.0
     return replace(
         ROW,
@@ -77,8 +96,10 @@ def sent(method: str, image: str, snr_db: float, psnr_db: float, options: str = 
         image=image,
         method=method,
         snr_db=snr_db,
+        told_snr_db=snr_db,
         rho=rho_of(method),
-        options=options,
+        options=ChosenOptions(options),
+        transmitter_checkpoint=transmitter_of(method),
         checkpoint=f"{method}-checkpoint",
         hops=hops,
     )
@@ -96,15 +117,15 @@ def study_rows() -> Iterator[Row]:
         for at, snr_db in enumerate(SNRS_DB):
             for iterations in ITERATIONS[:-1]:
                 psnr_db = PSNR_DB["model_based"][at] - (1.5 + 0.6 * at) * (6 - iterations) ** 1.3 / 4
-                yield sent("model_based", image, snr_db, psnr_db, json.dumps({"K": iterations}), 70.0 * iterations)
+                yield sent("model_based", image, snr_db, psnr_db, {"K": iterations}, 70.0 * iterations)
         for at, snr_db in enumerate(SNRS_DB[:4]):
             for steps in sorted(set(STEPS) - {8}):
                 psnr_db = PSNR_DB["diffusion"][at] - 0.4 * np.log2((steps + 0.5) / 8)
-                row = sent("diffusion", image, snr_db, psnr_db, json.dumps({"steps": steps}), 680.0 * steps + 300)
+                row = sent("diffusion", image, snr_db, psnr_db, {"steps": steps}, 680.0 * steps + 300)
                 yield replace(row, lpips=row.lpips - 0.02 * np.log2((steps + 0.5) / 8))
         for mcs, (threshold_db, psnr_db) in {5: (3.9, 27.6), 11: (9.4, 31.7), 17: (15.2, 34.4)}.items():
             for snr_db in SNRS_DB:
-                yield sent("digital", image, snr_db, psnr_db if snr_db > threshold_db else 14.7, f'{{"mcs": {mcs}}}')
+                yield sent("digital", image, snr_db, psnr_db if snr_db > threshold_db else 14.7, {"mcs": mcs})
 
 
 def references() -> Iterator[Reference]:
@@ -116,23 +137,24 @@ def references() -> Iterator[Reference]:
                     psnr_db = at_zero_db + slope * snr_db * (1 if rho == 0.25 else 0.6) - (0 if rho == 0.25 else 4)
                     given = scores(psnr_db + shift_db)
                     given |= dict.fromkeys(("ssim", "ms_ssim", "lpips"), None) if name in BOUNDS else {}
-                    yield Reference("kodak", image, name, snr_db, rho, 10_000, True, **given)
+                    yield Reference("kodak", image, ROW.image_digest, name, snr_db, rho, 10_000, True, **given)
             for codec in ("jpeg", "webp"):
                 arrives, (at_zero_db, slope) = snr_db >= 9.5 + (codec == "webp") / 2, CURVES[f"{codec}_adaptive"]
                 psnr_db = at_zero_db + slope * 10 if arrives else 14.67
                 given = scores(psnr_db + shift_db)
-                yield Reference("kodak", image, f"{codec}_fixed", snr_db, 0.25, 10_000, arrives, **given)
+                yield Reference(
+                    "kodak", image, ROW.image_digest, f"{codec}_fixed", snr_db, 0.25, 10_000, arrives, **given
+                )
 
 
 def methods() -> Iterator[MethodInfo]:
     for name in PSNR_DB:
         options = {"model_based": {"K": 0}, "diffusion": {"steps": 8}, "digital": {"mcs": -1}}.get(name, {})
-        learned = {"step_size": [1.02, 0.81, 0.66, 0.52, 0.47, 0.4]} if name == "model_based" else {}
-        own = f"{name}-checkpoint"
-        transmitter = "deepjscc-checkpoint" if name == "diffusion" else own
+        learned = {"step_size": (1.02, 0.81, 0.66, 0.52, 0.47, 0.4)} if name == "model_based" else {}
         count = COUNTS.get(name, 2_400_000)
-        texts = json.dumps(options), json.dumps(learned)
-        yield MethodInfo(name, name, own, transmitter, count // 3, count - count // 3, rho_of(name), *texts)
+        checkpoints = (f"{name}-checkpoint", transmitter_of(name))
+        parameters = (count // 3, count - count // 3)
+        yield MethodInfo(name, name, *checkpoints, *parameters, rho_of(name), options, learned, *CARDS[name])
 
 
 def photo(noise: float) -> bytes:
@@ -146,20 +168,19 @@ def photo(noise: float) -> bytes:
     return file.getvalue()
 
 
-def pictures() -> Iterator[Picture]:
-    yield Picture(IMAGES[2], "", 0.0, "original", photo(0))
-    for name in (*PSNR_DB, "jpeg_adaptive", "jpeg_fixed", "webp_adaptive"):
-        for snr_db in (-5.0, 5.0, 20.0):
-            yield Picture(IMAGES[2], name, snr_db, "received", photo(255 * 10 ** (-(25 + snr_db / 2) / 20)))
+def pictures(scored: Iterable[Row | Reference]) -> list[Picture]:
+    """Of one image at three SNRs, transmissions with default options and three references at the higher rate."""
+    shown = [item for item in scored if item.image == IMAGES[2] and item.snr_db in (-5.0, 5.0, 20.0)]
+    sent = [item for item in shown if isinstance(item, Row) and not item.options]
+    curves = ("jpeg_adaptive", "jpeg_fixed", "webp_adaptive")
+    computed = [item for item in shown if isinstance(item, Reference) and item.curve in curves and item.rho == 0.25]
+    received = [Picture(item.key, photo(255 * 10 ** (-(25 + item.snr_db / 2) / 20))) for item in (*sent, *computed)]
+    return [Picture(shown[0].image_key, photo(0)), *received]
 
 
 def paper() -> Results:
-    return Results(
-        [*main_rows(), *study_rows()],
-        list(references()),
-        {info.name: info for info in methods()},
-        list(pictures()),
-    )
+    rows, computed = [*main_rows(), *study_rows()], list(references())
+    return Results(rows, computed, {info.name: info for info in methods()}, pictures([*rows, *computed]))
 
 
 @pytest.fixture(scope="module")
@@ -168,13 +189,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, made = tmp_path_factory.mktemp("paper"), paper()
     with Store(folder / "results.sqlite") as store:
         for row in made.rows:
-            store.add(row)
+            store.add(row, [picture for picture in made.pictures if picture.of in (row.key, row.image_key)])
         for reference in made.references:
-            store.add_reference(reference)
+            store.add_reference(reference, [picture for picture in made.pictures if picture.of == reference.key])
         for info in made.methods.values():
             store.set_method(info)
-        for picture in made.pictures:
-            store.add_image(picture)
     write_report(folder)
     return folder
 
@@ -254,7 +273,7 @@ def test_the_same_database_makes_the_same_bytes(tmp_path: Path, made: Results) -
 
 
 def test_main_curves_are_of_default_options_and_over_all_images(made: Results) -> None:
-    more = replace(made.rows[0], image="kodak/kodim24", snr_db=7.0, method="deepjscc", checkpoint="deepjscc-checkpoint")
+    more = replace(made.rows[0], image="kodak/kodim24", snr_db=7.0, told_snr_db=7.0)
     rows = [*made.rows, more, replace(more, image=IMAGES[0])]
     (series,) = (item for item in main_series(rows) if item.method == "deepjscc")
     assert series.images == {("kodak", name) for name in (*IMAGES, "kodak/kodim24")}
@@ -277,9 +296,9 @@ def test_a_study_leaves_out_a_default_over_other_images(made: Results) -> None:
     apart = [row for row in rows if (row.image == IMAGES[0]) == bool(row.options)]
     (study,) = studies(replace(made, rows=apart), "K")
     assert list(study.points[10.0]) == list(ITERATIONS[:-1])
-    one = [row for row in apart if row.options in ("", '{"K": 1}')]
+    one = [row for row in apart if row.options in ({}, {"K": 1})]
     assert studies(replace(made, rows=one), "K") == []
-    other = [row for row in rows if row.options == '{"K": 2}' and row.image == IMAGES[1]]
+    other = [row for row in rows if row.options == {"K": 2} and row.image == IMAGES[1]]
     assert studies(replace(made, rows=[*one, *other]), "K") == [], "K = 1 and 2 have no image in common"
 
 
@@ -332,21 +351,31 @@ def test_the_tradeoff_shows_the_other_receiver_of_the_same_symbols(made: Results
 
 
 def test_pictures_are_those_nearest_to_5_db_with_their_own_scores(made: Results) -> None:
-    noisy = visual._psnr_db(visual.pixels_of(photo(20)), visual.pixels_of(photo(0)))
-    row = replace(sent("deepjscc", IMAGES[2], 6.0, 0.0), psnr_db=noisy, lpips=0.123)
-    other = replace(row, draw=1, psnr_db=noisy + 3, lpips=0.9)
-    shown = [
-        Picture(IMAGES[2], "", 0.0, "original", photo(0)),
-        Picture(IMAGES[2], "deepjscc", 6.0, "received", photo(20)),
-        Picture(IMAGES[2], "deepjscc", 20.0, "received", photo(1)),
-        Picture(IMAGES[2], "softcast", 6.0, "received", photo(40)),
-    ]
-    found = texts(visual.draw(Results([other, row], pictures=shown)))
-    assert f"{noisy:.1f} dB / 0.123" in found
+    row = replace(sent("deepjscc", IMAGES[2], 6.0, 0.0), psnr_db=31.25, lpips=0.123)
+    far = replace(sent("deepjscc", IMAGES[2], 20.0, 0.0), psnr_db=40.0, lpips=0.9)
+    unmeasured = replace(sent("softcast", IMAGES[2], 6.0, 0.0), psnr_db=27.5, lpips=None)
+    low = next(item for item in references() if item.image == IMAGES[2] and item.rho == 0.0625)
+    low = low._replace(snr_db=6.0, curve="jpeg_adaptive", psnr_db=11.0, lpips=0.5)
+    high = low._replace(rho=0.25, psnr_db=22.0)
+    scored = [replace(row, draw=1, psnr_db=99.0), row, far, unmeasured, high, low]
+    shown = [Picture(row.image_key, photo(0)), *(Picture(item.key, photo(9)) for item in scored[1:])]
+    results = Results(scored[:4], scored[4:], made.methods, shown)
+    found = texts(visual.draw(results))
+    assert {"31.2 dB / 0.123", "27.5 dB", "22.0 dB / 0.500"} < set(found)
+    assert not {"40.0 dB / 0.900", "99.0 dB / 0.123", "11.0 dB / 0.500"} & set(found)
     assert any(text.startswith("kodim20 at SNR = 6 dB") for text in found)
-    assert found[-1].endswith(" dB"), "no row has the PSNR of SoftCast's picture, so its LPIPS is not known"
     with pytest.raises(NoDataError):
-        visual.draw(Results(pictures=shown[1:]))
+        visual.draw(replace(results, pictures=shown[1:]))
+
+
+def test_pictures_of_another_image_of_the_same_name_are_not_shown_beside_it(made: Results) -> None:
+    row = sent("deepjscc", IMAGES[2], 5.0, 30.0)
+    other = replace(sent("softcast", IMAGES[2], 5.0, 28.0), image_digest="00" * 8)
+    shown = [Picture(item.image_key, photo(0)) for item in (row, other)]
+    shown += [Picture(item.key, photo(9)) for item in (row, other)]
+    found = texts(visual.draw(Results([row, other], methods=made.methods, pictures=shown)))
+    assert "DeepJSCC" in found
+    assert "SoftCast" not in found
 
 
 def test_the_detail_is_where_the_picture_is_busiest() -> None:
@@ -359,30 +388,62 @@ def test_the_detail_is_where_the_picture_is_busiest() -> None:
     assert visual._detail(pixels[:1, :1]) == (0, 0, 1, 1)
 
 
-def test_styles_are_the_same_in_any_company_and_read_without_colour() -> None:
-    assert style_of("deepjscc") == style_of("deepjscc", ["another"])
-    known = [*PSNR_DB, *(name for names in computed.CURVES.values() for name in names)]
-    styles = [*(style_of(name) for name in known), FIXED_CODE]
-    assert len({(style.line or style.family.value, style.marker) for style in styles}) == len(styles)
-    assert [style_of(name).family for name in ("deepjscc", "softcast", "digital")] == [
-        Family.LEARNED,
-        Family.ANALOG,
-        Family.DIGITAL,
-    ]
-    assert all(style.label != name for name, style in zip(known, styles, strict=False))
+def looks(styles: Iterable[Style]) -> set[tuple[object, str]]:
+    """What is left of styles without colour."""
+    return {(style.line or style.family.value, style.marker) for style in styles}
 
 
-def test_labels_are_honest() -> None:
-    assert style_of("jpeg_adaptive").label == "JPEG + ideal code, rate-adaptive"
-    assert style_of("jpeg_fixed").label == f"JPEG + ideal code, fixed rate (for {computed.DESIGN_SNR_DB:g} dB)"
-    assert style_of("gaussian_variance").label == "Gaussian source, image's variance (no bound on images)"
-    assert style_of("gaussian_spectrum").label == "Gaussian source, image's spectrum (no bound on images)"
+def test_styles_say_what_the_cards_say_and_read_without_colour(made: Results) -> None:
+    styles = Styles(made)
+    found = [styles.of(name) for name in (*PSNR_DB, *computed.LABELS)] + [styles.fixed_rate("digital", "MCS 5")]
+    assert len(looks(found)) == len(found)
+    assert len({(style.color, style.family) for style in found}) >= len(found) - 1, "two Gaussian curves are grey"
+    families = {"learned": Family.LEARNED, "analog": Family.ANALOG, "digital": Family.DIGITAL}
+    for name, (label, family) in CARDS.items():
+        assert (styles.of(name).label, styles.of(name).family) == (label, families[family])
+    assert styles.fixed_rate("digital", "MCS 5").label == "Digital, real code, fixed rate (MCS 5)"
+
+
+def test_a_style_is_the_same_in_every_figure_and_whatever_the_order_of_the_rows(made: Results) -> None:
+    styles, other = Styles(made), Styles(replace(made, rows=made.rows[::-1]))
+    assert [styles.of(name) for name in PSNR_DB] == [other.of(name) for name in PSNR_DB]
+
+
+def test_a_run_without_cards_goes_by_names_and_parameters(made: Results) -> None:
+    methods = {name: info._replace(label="", family="") for name, info in made.methods.items() if name != "kltjscc"}
+    styles = Styles(replace(made, methods=methods))
+    assert [styles.of(name).label for name in PSNR_DB] == list(PSNR_DB)
+    learned = [name for name in PSNR_DB if styles.of(name).is_learned]
+    assert learned == ["deepjscc", "diffusion", "kltjscc", "model_based", "model_based_12"]
+
+
+def test_every_curve_of_a_reference_has_an_honest_label() -> None:
+    styles = Styles(Results())
+    assert set(computed.LABELS) == {name for names in computed.CURVES.values() for name in names}
+    assert styles.of("jpeg_adaptive").label == "JPEG + ideal code, rate-adaptive"
+    assert styles.of("jpeg_fixed").label == f"JPEG + ideal code, fixed rate (for {computed.DESIGN_SNR_DB:g} dB)"
+    assert styles.of("gaussian_variance").label == "Gaussian source, image's variance (no bound on images)"
+    assert styles.of("gaussian_spectrum").label == "Gaussian source, image's spectrum (no bound on images)"
     assert cliff.DESIGN_SNR_DB == computed.DESIGN_SNR_DB
 
 
-def test_unknown_methods_get_spare_styles_by_order() -> None:
-    names = [f"method{number:02}" for number in range(60)]
-    styles = [style_of(name, [*names, "deepjscc"]) for name in names]
-    assert len({(style.color, style.marker) for style in styles}) == 60
-    assert [style.label for style in styles] == names
-    assert in_order(["gaussian_variance", "new", "softcast", "deepjscc"])[:3] == ["deepjscc", "new", "softcast"]
+@pytest.mark.parametrize("family", ["learned", "analog", "digital"])
+def test_many_methods_of_one_family_stay_apart(family: str, made: Results) -> None:
+    """As many in colour as colours and markers give pairs, of which grey tells the first ones."""
+    names = [f"method{number:02}" for number in range(30)]
+    info = made.methods["deepjscc"]._replace(family=family, label="")
+    rows = [replace(ROW, method=name) for name in names]
+    styles = Styles(Results(rows, methods={name: info._replace(name=name) for name in names}))
+    found = [styles.of(name) for name in names]
+    assert len({(style.color, style.marker) for style in found}) == 30
+    assert len(looks(found[:7])) == 7
+    assert not looks(found) & looks(styles.of(name) for name in computed.LABELS)
+
+
+def test_legends_list_methods_by_family_before_references(made: Results) -> None:
+    styles = Styles(made)
+    names = ["gaussian_variance", "jpeg_fixed", "softcast", "digital", "webp_adaptive", "kltjscc", "jpeg_adaptive"]
+    assert styles.in_order([*names, "deepjscc"]) == [
+        *("deepjscc", "kltjscc", "softcast", "digital", "jpeg_adaptive", "webp_adaptive"),
+        *("jpeg_fixed", "gaussian_variance"),
+    ]

@@ -14,7 +14,7 @@ from jscc.baselines.spectrum import measure_spectrum
 from jscc.data import Dataset, ImageRef
 from jscc.images import ImageError, read_image, write_image
 from jscc.quality.scores import psnr_db, score
-from services.orchestrator.results.rows import Reference
+from services.orchestrator.results.rows import Reference, ReferenceKey
 from services.orchestrator.results.store import Store
 from services.orchestrator.sweep.references import ReferenceRun, ReferenceSpec, distinct_rates
 
@@ -38,9 +38,13 @@ def spec(**changes: Any) -> ReferenceSpec:
     return ReferenceSpec(**{**known, "full": False, **changes})
 
 
+def digests(dataset: Dataset) -> dict[str, str]:
+    return {image.id: f"pixels of {image.id}" for image in dataset.images}
+
+
 def computed(dataset: Dataset, store: Store, **changes: Any) -> list[int]:
     async def collect() -> list[int]:
-        return [done async for done in ReferenceRun(dataset, spec(**changes), store, None).run()]
+        return [done async for done in ReferenceRun(dataset, digests(dataset), spec(**changes), store, None).run()]
 
     return asyncio.run(collect())
 
@@ -97,13 +101,13 @@ def test_a_full_run_has_all_metrics_and_replaces_psnr_alone(dataset: Dataset, st
             pixels = read_image(dataset.images[int(item.image[-1])].path)
             sent = ideal.rate_adaptive(ideal.CodedImage(pixels, "jpeg"), item.rho, item.snr_db)
             assert item.ssim == score(pixels, sent.pixels, None).ssim
-    assert ReferenceRun(dataset, spec(sources=("jpeg",)), store, None).left == 0
+    assert ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg",)), store, None).left == 0
 
 
 def test_a_run_resumes_after_what_is_there(dataset: Dataset, store: Store) -> None:
     computed(dataset, store, sources=("jpeg",))
     before = store.references()
-    run = ReferenceRun(dataset, spec(sources=("jpeg",), snr_db=(*SNRS, 20.0)), store, None)
+    run = ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg",), snr_db=(*SNRS, 20.0)), store, None)
     assert (run.total, run.left) == (2 * (3 + 4), 2 * (1 + 1))
     steps = computed(dataset, store, sources=("jpeg",), snr_db=(*SNRS, 20.0))
     assert steps == list(range(11, 15))
@@ -111,23 +115,26 @@ def test_a_run_resumes_after_what_is_there(dataset: Dataset, store: Store) -> No
     assert computed(dataset, store, sources=("jpeg",)) == []
 
 
+def test_references_of_other_pixels_do_not_count(dataset: Dataset, store: Store) -> None:
+    computed(dataset, store, sources=("jpeg",))
+    changed = digests(dataset) | {"set/1": "other pixels"}
+    run = ReferenceRun(dataset, changed, spec(sources=("jpeg",)), store, None)
+    assert (run.total, run.left) == (2 * 5, 5)
+
+
 def test_pictures_of_one_image_at_the_highest_rate(dataset: Dataset, store: Store) -> None:
     computed(dataset, store, rhos=(0.25, 0.0625), shown_snr_db=(10.0,))
-    kept = [(picture.image, picture.method, picture.snr_db) for picture in store.pictures()]
+    kept = {picture.of: picture.png for picture in store.pictures()}
     curves = sorted(curve for source in ("jpeg", "webp") for curve in CURVES[source])
-    assert kept == [("set/1", curve, 10.0) for curve in curves]
+    assert list(kept) == [ReferenceKey("set", "set/1", "pixels of set/1", curve, 10.0, 0.25) for curve in curves]
     original = read_image(dataset.images[1].path)
-    shown = next(picture for picture in store.pictures() if picture.method == "webp_adaptive")
-    (scored,) = (
-        item
-        for item in store.references()
-        if (item.image, item.curve, item.snr_db, item.rho) == ("set/1", "webp_adaptive", 10.0, 0.25)
-    )
-    assert psnr_db(original, read_image(shown.png)) == scored.psnr_db
+    for scored in store.references():
+        if scored.key in kept:
+            assert psnr_db(original, read_image(kept[scored.key])) == scored.psnr_db
 
 
 def test_what_is_left_is_told_by_codec(dataset: Dataset, store: Store) -> None:
-    lines = ReferenceRun(dataset, spec(), store, None).lines()
+    lines = ReferenceRun(dataset, digests(dataset), spec(), store, None).lines()
     assert [(line.what, line.pieces) for line in lines] == [
         ("reference jpeg", 2 * 5),
         ("reference webp", 2 * 5),
@@ -135,7 +142,7 @@ def test_what_is_left_is_told_by_codec(dataset: Dataset, store: Store) -> None:
     ]
     assert all(math.isfinite(line.left_s) and line.left_s >= 0 for line in lines)
     computed(dataset, store)
-    assert ReferenceRun(dataset, spec(), store, None).lines() == ()
+    assert ReferenceRun(dataset, digests(dataset), spec(), store, None).lines() == ()
 
 
 def test_an_error_in_a_thread_ends_the_run(dataset: Dataset, store: Store, tmp_path: Path) -> None:

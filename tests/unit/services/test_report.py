@@ -3,29 +3,41 @@
 import io
 import math
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from test_store_versions import old_run
 
+from jscc.options import ChosenOptions
+from jscc.wire.timing import HopRecord
 from services.orchestrator.report import markdown, summary
 from services.orchestrator.report.write import write_report
-from services.orchestrator.results.rows import HOPS, HopTiming, MethodInfo, Picture, Reference, Row
+from services.orchestrator.results.rows import MethodInfo, Picture, Reference, Row
 from services.orchestrator.results.store import Store, read
 
-HOP = HopTiming(1.0, 2.0, 0.25, 6.0, 0.75, 1000, 2000)  # 10 ms
+MS = 1_000_000
+HOP = HopRecord("encoder", MS, 2 * MS, MS // 4, 6 * MS, 3 * MS // 4, 0, 1000, 2000)  # 10 ms and no packing
+HOPS = (replace(HOP, codec_ns=MS), replace(HOP, hop="channel"), replace(HOP, hop="decoder"))
 ROW = Row(
     dataset="kodak",
     image="kodim01",
+    image_digest="fe" * 8,
     method="deepjscc",
+    transmitter_checkpoint="0123456789abcdef",
     checkpoint="0123456789abcdef",
     channel="awgn",
+    channel_options=ChosenOptions(),
     snr_db=0.0,
+    told_snr_db=0.0,
     draw=0,
     seed=7,
+    options=ChosenOptions(),
     rho=0.25,
     channel_uses=294912,
     header_bits=32,
@@ -34,12 +46,10 @@ ROW = Row(
     ssim=0.75,
     ms_ssim=0.875,
     lpips=0.5,
-    total_ms=50.0,
-    hops=dict.fromkeys(HOPS, HOP),
-    load_ms=4.0,
-    codec_ms=1.0,
-    score_ms=15.0,
-    options="",
+    total_ns=50 * MS,
+    load_ns=4 * MS,
+    score_ns=15 * MS,
+    hops=HOPS,
     started="2025-01-01T00:00:00+00:00",
     warm_up=False,
 )
@@ -51,8 +61,8 @@ FIGURES = [
     "ssim_vs_snr",
     "visual_comparison",
 ]
-REFERENCE = Reference("kodak", "kodim01", "jpeg_adaptive", 0.0, 0.25, 5000, True, 27.0, 0.8, 0.9, 0.3)
-INFO = MethodInfo("deepjscc", "deepjscc", "0123456789abcdef", "0123456789abcdef", 7_000, 10_000, 0.25, "{}", "{}")
+REFERENCE = Reference("kodak", "kodim01", "fe" * 8, "jpeg_adaptive", 0.0, 0.25, 5000, True, 27.0, 0.8, 0.9, 0.3)
+INFO = MethodInfo("deepjscc", "deepjscc", "0123456789abcdef", "0123456789abcdef", 7_000, 10_000, 0.25, {}, {})
 
 
 def png(level: int) -> bytes:
@@ -62,18 +72,24 @@ def png(level: int) -> bytes:
     return file.getvalue()
 
 
-def write(folder: Path, rows: Sequence[Row], pictures: Sequence[Picture] = ()) -> str:
+def sent(snr_db: float, **changes: Any) -> Row:
+    """A row whose transmitter is told the channel's SNR."""
+    return replace(ROW, snr_db=snr_db, told_snr_db=snr_db, **changes)
+
+
+def write(folder: Path, rows: Sequence[Row]) -> str:
+    """The report of rows, of which those of kodim01 have pictures."""
     with Store(folder / "results.sqlite") as store:
-        for row in rows:
-            store.add(row)
-        for picture in pictures:
-            store.add_image(picture)
+        store.set_setting("seed", 7)
+        for at, row in enumerate(rows):
+            pictures = [Picture(row.image_key, png(99)), Picture(row.key, png(at))] if row.image == "kodim01" else []
+            store.add(row, pictures)
     return write_report(folder)
 
 
 def tell(rows: Sequence[Row], references: Sequence[Reference] = (), methods: Sequence[MethodInfo] = ()) -> str:
     """The summary without figures, which take their time."""
-    with Store(Path(":memory:")) as store:
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "results.sqlite") as store:
         store.set_setting("seed", 7)
         store.set_setting("machine", {"cpu": "a|b", "cores": 2})
         store.add_event("the decoder\nwent away")
@@ -115,11 +131,6 @@ def assert_drawn(path: Path) -> None:
     assert (pixels < 128).mean() > 0.002, f"{path.name} is blank"
 
 
-def pictures(method: str = "deepjscc", snrs_db: tuple[float, ...] = (-5.0, 0.0, 5.0, 10.0)) -> list[Picture]:
-    received = [Picture("kodim01", method, snr_db, "received", png(at)) for at, snr_db in enumerate(snrs_db)]
-    return [Picture("kodim01", "", 0.0, "original", png(99)), *received]
-
-
 def test_quality_is_mean_and_deviation_over_images_of_the_mean_over_draws() -> None:
     # Image 1: draws of 20 and 24 -> 22. Image 2: 28. Mean 25, deviation 3; over the draws it would be 24 and 3.27.
     rows = [
@@ -146,7 +157,7 @@ def test_methods_have_their_costs_and_parameters() -> None:
 
 
 def test_learned_values_are_told() -> None:
-    text = tell([ROW], methods=[INFO._replace(learned='{"step_size": [1.0, 0.8125]}')])
+    text = tell([ROW], methods=[INFO._replace(learned={"step_size": (1.0, 0.8125)})])
     assert cells(text, "deepjscc", "step_size") == ["1, 0.8125"]
 
 
@@ -156,10 +167,10 @@ def test_methods_are_compared_at_equal_rates_over_the_images_that_both_have() ->
         ROW,
         replace(ROW, image="kodim02", psnr_db=99.0),
         replace(ROW, method="softcast", psnr_db=24.5),
-        replace(ROW, snr_db=10.0, psnr_db=30.0),
-        replace(ROW, snr_db=10.0, method="softcast", psnr_db=31.25),
+        sent(10.0, psnr_db=30.0),
+        sent(10.0, method="softcast", psnr_db=31.25),
         replace(ROW, **low),
-        replace(ROW, **low, snr_db=10.0),
+        sent(10.0, **low),
     ]
     references = [REFERENCE, REFERENCE._replace(rho=0.0625, snr_db=10.0, psnr_db=20.0)]
     text = tell(rows, references)
@@ -182,10 +193,10 @@ def test_studies_have_a_table_of_their_own_and_the_default_is_marked() -> None:
     rows = [
         ROW,
         replace(ROW, image="kodim02", psnr_db=35.0),
-        replace(ROW, options='{"K": 1}', psnr_db=15.0),
-        replace(ROW, options='{"K": 2}', psnr_db=18.5),
+        replace(ROW, options=ChosenOptions({"K": 1}), psnr_db=15.0),
+        replace(ROW, options=ChosenOptions({"K": 2}), psnr_db=18.5),
     ]
-    text = tell(rows, methods=[INFO._replace(options='{"K": 3}')])
+    text = tell(rows, methods=[INFO._replace(options={"K": 3})])
     assert quality(text)["PSNR (dB)"] == ["30.00 ± 5.00"]
     assert cells(text, "deepjscc", "K = 1", "0")[:2] == ["1", "15.00 ± 0.00"]
     assert cells(text, "deepjscc", "K = 3 *", "0")[:2] == ["1", "25.00 ± 0.00"], "over the study's image"
@@ -193,8 +204,8 @@ def test_studies_have_a_table_of_their_own_and_the_default_is_marked() -> None:
 
 
 def test_what_is_incomplete_is_told() -> None:
-    rows = [replace(ROW, image=image, snr_db=snr_db) for image in ("1", "2") for snr_db in (0.0, 5.0)]
-    rows += [replace(ROW, image="1", snr_db=10.0), replace(ROW, image="1", method="other")]
+    rows = [sent(snr_db, image=image) for image in ("1", "2") for snr_db in (0.0, 5.0)]
+    rows += [sent(10.0, image="1"), replace(ROW, image="1", method="other")]
     text = tell(rows)
     assert "deepjscc has fewer than its 2 images at 10 dB (1): in no curve over SNR." in text
     assert "deepjscc alone was sent at 5, 10 dB too." in text
@@ -202,14 +213,14 @@ def test_what_is_incomplete_is_told() -> None:
 
 def test_gain_is_highest_less_lowest_snr_and_a_dip_is_told() -> None:
     qualities = {-5.0: 20.0, 0.0: 24.0, 2.5: 23.5, 20.0: 28.25}
-    text = tell([replace(ROW, snr_db=snr_db, psnr_db=psnr_db) for snr_db, psnr_db in qualities.items()])
+    text = tell([sent(snr_db, psnr_db=psnr_db) for snr_db, psnr_db in qualities.items()])
     assert cells(text, "deepjscc", "-5", "20") == ["+8.25", "no"]
 
 
 def test_percentiles_leave_the_warm_up_out() -> None:
     # 1, 2, ... 101 ms: percentile p is at 1 + p by linear interpolation, the mean is 51.
-    rows = [replace(ROW, draw=draw, total_ms=draw + 1.0, score_ms=2.0 * draw) for draw in range(101)]
-    rows += [replace(ROW, image="first", total_ms=1e6, score_ms=1e6, warm_up=True)]
+    rows = [replace(ROW, draw=draw, total_ns=(draw + 1) * MS, score_ns=2 * draw * MS) for draw in range(101)]
+    rows += [replace(ROW, image="first", total_ns=10**12, score_ns=10**12, warm_up=True)]
     text = tell(rows)
     assert cells(text, "total") == ["51.00", "96.00", "100.00", "51.00", "100.0 %"]
     assert cells(text, "score") == ["100.00", "190.00", "198.00", "100.00", "196.1 %"]
@@ -219,7 +230,7 @@ def test_percentiles_leave_the_warm_up_out() -> None:
 
 def test_hops_have_median_and_95th_percentile_of_computing_and_wire() -> None:
     # Wire is 1 + 0.25 + 0.75 ms; the decoder computes 0, 1, ... 100 ms.
-    hops = [{**ROW.hops, "decoder": replace(HOP, compute_ms=float(ms))} for ms in range(101)]
+    hops = [(*HOPS[:2], replace(HOPS[2], compute_ns=ms * MS)) for ms in range(101)]
     text = tell([replace(ROW, draw=draw, hops=hop) for draw, hop in enumerate(hops)])
     latency = text[text.index("## Latency") : text.index("## Latency of every part")]
     fixed = ["50.0 / 50.0", "6.0 / 6.0", "2.0 / 2.0", "6.0 / 6.0", "2.0 / 2.0"]
@@ -228,22 +239,62 @@ def test_hops_have_median_and_95th_percentile_of_computing_and_wire() -> None:
 
 def test_parts_account_for_the_total_and_bytes_are_told() -> None:
     # 3 hops of 10 ms, 4 + 1 + 15 ms of its own: 50 of 50 and 50 of 75 ms.
-    text = tell([ROW, replace(ROW, draw=1, total_ms=75.0)])
+    text = tell([ROW, replace(ROW, draw=1, total_ns=75 * MS)])
     assert "The parts account for 80.0 % of the total." in text
     assert cells(text, "deepjscc", "1000") == ["2000", "1000", "2000", "1000", "2000"]
 
 
 def test_methods_options_and_channels_are_never_mixed() -> None:
     rows = [
-        replace(ROW, options='{"k": 2}', psnr_db=20.0),
-        replace(ROW, options='{"k": 6}', psnr_db=30.0),
+        replace(ROW, options=ChosenOptions({"k": 2}), psnr_db=20.0),
+        replace(ROW, options=ChosenOptions({"k": 6}), psnr_db=30.0),
         replace(ROW, method="other", channel="rayleigh", psnr_db=10.0),
     ]
     text = tell(rows)
-    assert quality(text, 'deepjscc ({"k": 2})')["PSNR (dB)"] == ["20.00 ± 0.00"]
-    assert quality(text, 'deepjscc ({"k": 6})')["PSNR (dB)"] == ["30.00 ± 0.00"]
+    assert quality(text, "deepjscc (k=2)")["PSNR (dB)"] == ["20.00 ± 0.00"]
+    assert quality(text, "deepjscc (k=6)")["PSNR (dB)"] == ["30.00 ± 0.00"]
     assert quality(text, "other")["PSNR (dB)"] == ["10.00 ± 0.00"]
     assert "- other: channel rayleigh, checkpoint 0123456789abcdef, 1 noise draw\n" in text
+
+
+def test_what_a_transmitter_was_told_is_never_mixed() -> None:
+    """Told 10 dB at three SNRs, one of them 10 dB; told 3 dB more than it is; told the truth."""
+    fixed = [replace(ROW, method="fixed", snr_db=snr_db, told_snr_db=10.0, psnr_db=20.0) for snr_db in (0.0, 5.0, 10.0)]
+    both = [replace(row, method="both") for row in fixed]
+    both += [sent(0.0, method="both", psnr_db=30.0), sent(5.0, method="both", psnr_db=30.0)]
+    more = [replace(ROW, method="more", snr_db=snr_db, told_snr_db=snr_db + 3, psnr_db=20.0) for snr_db in (0.0, 5.0)]
+    text = tell([*fixed, *both, *more, *[replace(row, snr_db=10.0, told_snr_db=13.0) for row in more[:1]]])
+    assert quality(text, "fixed (told 10 dB)")["PSNR (dB)"] == ["20.00 ± 0.00"] * 3
+    assert quality(text, "both (told 10 dB)")["PSNR (dB)"] == ["20.00 ± 0.00"] * 3
+    assert quality(text, "both")["PSNR (dB)"] == ["30.00 ± 0.00", "30.00 ± 0.00", "20.00 ± 0.00"]
+    assert quality(text, "more (told +3 dB)")["PSNR (dB)"] == ["20.00 ± 0.00"] * 3
+    assert "- 11 transmissions\n" in text
+    assert "| fixed  " not in text
+
+
+def test_channels_with_other_options_and_transmitters_of_another_checkpoint_are_told_apart() -> None:
+    rows = [
+        ROW,
+        replace(ROW, channel_options=ChosenOptions({"taps": 2}), psnr_db=20.0),
+        replace(ROW, method="other", transmitter_checkpoint="aa", psnr_db=10.0),
+        replace(ROW, method="other", transmitter_checkpoint="bb", psnr_db=11.0),
+    ]
+    text = tell(rows)
+    assert quality(text, "deepjscc (no channel options)")["PSNR (dB)"] == ["25.00 ± 0.00"]
+    assert quality(text, "deepjscc (taps=2)")["PSNR (dB)"] == ["20.00 ± 0.00"]
+    assert quality(text, "other (aa)")["PSNR (dB)"] == ["10.00 ± 0.00"]
+    assert quality(text, "other (bb)")["PSNR (dB)"] == ["11.00 ± 0.00"]
+
+
+def test_a_way_of_more_hops_has_a_line_for_each() -> None:
+    relayed = (HOPS[0], HOPS[1], replace(HOP, hop="relay"), replace(HOPS[1], compute_ns=9 * MS), HOPS[2])
+    text = tell([ROW, replace(ROW, method="relayed", hops=relayed, total_ns=70 * MS)])
+    assert "relay compute" in text
+    parts = text[text.index("| relayed ") :]
+    assert cells(text, "channel 2 compute")[0] == "9.00"
+    assert parts.count("The parts account for 104.3 % of the total.") == 1  # 4 x 10 + 13 + 20 of 70 ms
+    latency = text[text.index("## Latency") : text.index("## Latency of every part")]
+    assert cells(latency, "deepjscc").count(markdown.MISSING) == 2 * 2
 
 
 def test_settings_machine_and_interruptions_are_told() -> None:
@@ -255,12 +306,12 @@ def test_settings_machine_and_interruptions_are_told() -> None:
 
 def test_everything_is_written_from_the_database_alone_and_figures_show_something(tmp_path: Path) -> None:
     rows = [
-        replace(ROW, method=method, image=image, snr_db=snr_db, psnr_db=25.0 + snr_db / 4 + at)
+        sent(snr_db, method=method, image=image, psnr_db=25.0 + snr_db / 4 + at)
         for method in ("deepjscc", "other")
         for at, image in enumerate(("kodim01", "kodim02"))
         for snr_db in (-5.0, 0.0, 5.0, 10.0)
     ]
-    text = write(tmp_path, rows, pictures() + pictures("other"))
+    text = write(tmp_path, rows)
     assert (tmp_path / "summary.md").read_text(encoding="utf-8") == text
     assert len((tmp_path / "results.csv").read_text().splitlines()) == 1 + len(rows)
     assert sorted(path.stem for path in (tmp_path / "figures").glob("*.png")) == FIGURES
@@ -273,7 +324,7 @@ def test_everything_is_written_from_the_database_alone_and_figures_show_somethin
 def test_one_row_without_lpips_makes_a_report_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "lpips_vs_snr.png").write_bytes(b"of an older run")
-    text = write(tmp_path, [replace(ROW, lpips=None)])
+    text = write(tmp_path, [replace(ROW, image="without", lpips=None)])
     assert quality(text)["LPIPS"] == [markdown.MISSING]
     assert "- LPIPS over SNR (`lpips_vs_snr`): left out, no transmission" in text
     drawn = sorted((tmp_path / "figures").glob("*.png"))
@@ -284,7 +335,7 @@ def test_one_row_without_lpips_makes_a_report_that_says_so(tmp_path: Path) -> No
 
 
 def test_perfect_images_and_only_warm_up_rows(tmp_path: Path) -> None:
-    rows = [replace(ROW, snr_db=snr_db, psnr_db=math.inf, warm_up=True) for snr_db in (0.0, math.inf)]
+    rows = [sent(snr_db, psnr_db=math.inf, warm_up=True) for snr_db in (0.0, math.inf)]
     text = write(tmp_path, rows)
     assert quality(text)["PSNR (dB)"] == [f"inf ± {markdown.MISSING}"] * 2
     assert "deepjscc: 2 warm-up transmissions left out, no other" in text
@@ -299,6 +350,24 @@ def test_a_folder_without_a_run_is_named_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"results\.sqlite is missing"):
         write_report(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_that_cannot_be_written_leaves_the_older_one_and_says_how_to_go_on(tmp_path: Path) -> None:
+    write(tmp_path, [replace(ROW, image="without")])
+    before = (tmp_path / "results.csv").read_bytes()
+    (tmp_path / "summary.md").unlink()
+    (tmp_path / "summary.md").mkdir()
+    with pytest.raises(OSError, match=r"summary\.md: cannot be written \(Is a directory\); the results are kept, and"):
+        write_report(tmp_path)
+    assert (tmp_path / "results.csv").read_bytes() == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_an_old_run_is_reported_with_the_same_numbers(tmp_path: Path) -> None:
+    old_run(tmp_path / "results.sqlite")
+    text = write_report(tmp_path)
+    assert quality(text, "diffusion")["PSNR (dB)"] == ["25.50 ± 0.00"] * 2
+    assert (tmp_path / "results.csv").read_text().count(",12.53022,0.139107,1.303008,575.855357,0.222662,99,100,") == 5
 
 
 def test_tables_are_aligned_for_a_plain_terminal() -> None:

@@ -64,7 +64,7 @@ def test_another_receiver_hears_the_transmitter_whose_digest_it_names(decoders: 
     info = method_info(route)
     assert (info.name, info.checkpoint, info.transmitter_checkpoint) == ("steps", "s1", "d1")
     assert (info.transmitter_parameters, info.receiver_parameters) == (5, 9)
-    assert info.learned == '{"gain": [0.5, 2.0]}'
+    assert info.learned == {"gain": (0.5, 2.0)}
 
 
 def test_the_first_decoder_of_a_name_gets_it(decoders: tuple[Client, Client]) -> None:

@@ -1,16 +1,22 @@
-"""The results database: nothing lost, nothing twice, nothing rounded."""
+"""The results database: nothing lost, nothing twice, nothing rounded, and every fault in one sentence."""
 
 import csv
+import os
 import signal
-import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from services.orchestrator.results.rows import COLUMNS, Event, HopTiming, Key, MethodInfo, Picture, Reference, Row
+from jscc.options import ChosenOptions
+from jscc.wire.timing import HopRecord
+from services.orchestrator.results.csv_text import columns, csv_text
+from services.orchestrator.results.faults import StoreError
+from services.orchestrator.results.rows import Event, Key, MethodInfo, Picture, Reference, ReferenceKey, Row
 from services.orchestrator.results.store import Store
 
 HEADER = (
@@ -22,18 +28,24 @@ HEADER = (
     "channel_bytes_in,channel_bytes_out,"
     "decoder_network_ms,decoder_queue_ms,decoder_deserialize_ms,decoder_compute_ms,decoder_serialize_ms,"
     "decoder_bytes_in,decoder_bytes_out,"
-    "load_ms,codec_ms,score_ms,options,started,warm_up"
+    "load_ms,codec_ms,score_ms,options,started,warm_up,"
+    "image_digest,transmitter_checkpoint,channel_options,told_snr_db"
 )
 
 ROW = Row(
     dataset="kodak",
     image="kodim01",
-    method="deepjscc",
+    image_digest="fe" * 8,
+    method="diffusion",
+    transmitter_checkpoint="fedcba9876543210",
     checkpoint="0123456789abcdef",
     channel="awgn",
+    channel_options=ChosenOptions({"coherence": "block"}),
     snr_db=-5.0,
+    told_snr_db=-2.5,
     draw=0,
     seed=2**63 - 1,
+    options=ChosenOptions({"steps": 4}),
     rho=0.25,
     channel_uses=294912,
     header_bits=32,
@@ -42,28 +54,45 @@ ROW = Row(
     ssim=1 / 3,
     ms_ssim=5e-324,
     lpips=1.7976931348623157e308,
-    total_ms=100.1,
-    hops={
-        "encoder": HopTiming(0.1, 0.2, 0.3, 0.4, 0.5, 11, 12),
-        "channel": HopTiming(1.1, 1.2, 1.3, 1.4, 1.5, 21, 22),
-        "decoder": HopTiming(2.1, 2.2, 2.3, 2.4, 2.5, 31, 32),
-    },
-    load_ms=7.7,
-    codec_ms=8.8,
-    score_ms=9.9,
-    options='{"steps": 4}',
+    total_ns=100_100_000,
+    load_ns=7_700_000,
+    score_ns=2**60,
+    hops=(
+        HopRecord("encoder", 100_000, 200_000, 300_000, 400_000, 500_000, 1_000_000, 11, 12),
+        HopRecord("channel", 1_100_000, 1_200_000, 1_300_000, 1_400_000, 1_500_000, 2_000_000, 21, 22),
+        HopRecord("decoder", 2_100_000, 2_200_000, 2_300_000, 2_400_000, 2_500_000, 5_800_000, 31, 32),
+    ),
     started="2025-01-01T00:00:00+00:00",
     warm_up=True,
 )
-
-
-REFERENCE = Reference("kodak", "kodim01", "jpeg_adaptive", 10.0, 0.25, 1234, True, 0.1 + 0.2, 1 / 3, 0.5, 5e-324)
-INFO = MethodInfo("model_based_12", "model_based", "01" * 8, "01" * 8, 10, 20, 0.0625, '{"K": 6}', '{"step": [0.5]}')
+REFERENCE = Reference(
+    *("kodak", "kodim01", "fe" * 8, "jpeg_adaptive", 10.0, 0.25, 1234, True, 0.1 + 0.2, 1 / 3, 0.5, 5e-324)
+)
+INFO = MethodInfo(
+    *("model_based_12", "model_based", "01" * 8, "01" * 8, 10, 20, 0.0625, {"K": 6, "soft": True}),
+    *({"step": (0.5, 0.25)}, "Model-based (12 ch.)", "learned"),
+)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "results.sqlite"
+
+
+def child(script: str, *arguments: object) -> subprocess.Popen[str]:
+    """Run a script that knows ROW and Store; arguments are from sys.argv[2]."""
+    imports = (
+        "import os, pathlib, signal, sys; from dataclasses import replace\n"
+        "sys.path.insert(0, sys.argv[1]); from test_store import ROW, Picture, Store, StoreError\n"
+    )
+    command = [sys.executable, "-c", imports + script, str(Path(__file__).parent), *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    return stdout
 
 
 def test_a_row_survives_reopening_bit_for_bit(path: Path) -> None:
@@ -76,35 +105,45 @@ def test_a_row_survives_reopening_bit_for_bit(path: Path) -> None:
 
 
 def test_committed_rows_survive_a_kill(path: Path) -> None:
-    script = (
-        "import os, pathlib, signal, sys; from dataclasses import replace\n"
-        "sys.path.insert(0, sys.argv[2]); from test_store import ROW\n"
-        "from services.orchestrator.results.store import Store\n"
-        "store = Store(pathlib.Path(sys.argv[1]))\n"
+    process = child(
+        "store = Store(pathlib.Path(sys.argv[2]), sweep=True)\n"
         "for draw in range(20): store.add(replace(ROW, draw=draw))\n"
-        "os.kill(os.getpid(), signal.SIGKILL)"
+        "os.kill(os.getpid(), signal.SIGKILL)",
+        path,
     )
-    command = [sys.executable, "-c", script, str(path), str(Path(__file__).parent)]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    with Store(path) as store:
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+    with Store(path, sweep=True) as store:
         assert [row.draw for row in store.rows()] == list(range(20))
 
 
 def test_a_transmission_is_kept_once_and_the_first_stays(path: Path) -> None:
     with Store(path) as store:
         assert store.add(ROW)
-        assert not store.add(replace(ROW, psnr_db=99.0))
+        assert not store.add(replace(ROW, psnr_db=99.0, hops=ROW.hops[:1]))
         assert store.rows() == [ROW]
 
 
 @pytest.mark.parametrize("field", Key._fields)
 def test_every_field_of_the_key_makes_another_transmission(path: Path, field: str) -> None:
     value = getattr(ROW, field)
-    other = replace(ROW, **{field: value + "x" if isinstance(value, str) else value - 1})
+    values = {str: f"{value}x", ChosenOptions: ChosenOptions({"x": 1})}
+    other = replace(ROW, **{field: values[type(value)] if type(value) in values else value - 1})
     with Store(path) as store:
         assert store.add(ROW)
         assert store.add(other)
         assert store.keys() == {ROW.key, other.key}
+        assert {row.key: row.hops for row in store.rows()} == {ROW.key: ROW.hops, other.key: other.hops}
+
+
+def test_any_number_of_hops_of_any_names_is_kept_in_order(path: Path) -> None:
+    relay = (ROW.hops[0], ROW.hops[1], replace(ROW.hops[2], hop="relay"), ROW.hops[1], ROW.hops[2])
+    rows = [replace(ROW, draw=draw, hops=hops) for draw, hops in enumerate((relay, (), ROW.hops))]
+    with Store(path) as store:
+        for row in rows:
+            store.add(row)
+        assert store.rows() == rows
+    assert list(rows[0].named_hops) == ["encoder", "channel", "relay", "channel_2", "decoder"]
 
 
 def test_missing_quality_is_null(path: Path) -> None:
@@ -112,9 +151,7 @@ def test_missing_quality_is_null(path: Path) -> None:
     with Store(path) as store:
         store.add(row)
         assert store.rows() == [row]
-        store.write_csv(path.with_suffix(".csv"))
-    with path.with_suffix(".csv").open(newline="") as file:
-        (line,) = csv.DictReader(file)
+    (line,) = csv.DictReader(csv_text([row]).splitlines())
     assert [line[name] for name in ("psnr_db", "ssim", "ms_ssim", "lpips")] == [""] * 4
 
 
@@ -127,35 +164,47 @@ def test_infinite_psnr_and_numbers_that_are_nearly_equal_stay_apart(path: Path) 
         assert store.rows()[1].psnr_db != ROW.psnr_db
 
 
-@pytest.mark.parametrize(("field", "value"), [("total_ms", float("nan")), ("rho", "many"), ("draw", 0.5)])
-def test_a_bad_value_is_refused_and_named_not_dropped(path: Path, field: str, value: object) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"), [("rho", float("nan")), ("rho", "many"), ("draw", 0.5), ("total_ns", None)]
+)
+def test_a_bad_value_is_refused_and_named_not_dropped(path: Path, field: str, value: Any) -> None:
     with Store(path) as store:
-        with pytest.raises(sqlite3.IntegrityError, match=field):
+        with pytest.raises(StoreError, match=field):
             store.add(replace(ROW, **{field: value}))
         assert store.rows() == []
 
 
-def test_a_row_needs_exactly_the_three_hops() -> None:
-    with pytest.raises(ValueError, match="hops: need encoder, channel, decoder"):
-        replace(ROW, hops={"encoder": ROW.hops["encoder"]})
+def test_a_name_that_is_no_unicode_is_refused_in_one_sentence(path: Path) -> None:
+    with Store(path) as store, pytest.raises(StoreError, match=r"results\.sqlite takes only names that are Unicode"):
+        store.add(replace(ROW, image=os.fsdecode(b"photo\xff.png")))
 
 
 def test_parts_are_all_times_but_the_total() -> None:
-    times = [name for name in HEADER.split(",") if name.endswith("_ms") and name != "total_ms"]
-    assert list(ROW.parts_ms()) == times
-    assert sum(ROW.parts_ms().values()) == pytest.approx(1.5 + 6.5 + 11.5 + 7.7 + 8.8 + 9.9)
+    times = [name.removesuffix("_ms") for name in HEADER.split(",") if name.endswith("_ms") and name != "total_ms"]
+    assert list(ROW.parts_ns()) == times
+    assert sum(ROW.parts_ns().values()) == 1_500_000 + 6_500_000 + 11_500_000 + 7_700_000 + 8_800_000 + 2**60
+    assert ROW.codec_ns == 8_800_000
 
 
-def test_csv_has_the_columns_in_order_and_exact_values(path: Path) -> None:
-    with Store(path) as store:
-        store.add(ROW)
-        store.write_csv(path.with_suffix(".csv"))
-    header, line = path.with_suffix(".csv").read_text().splitlines()
-    assert header == HEADER == ",".join(COLUMNS)
+def test_csv_has_the_columns_in_order_and_exact_values() -> None:
+    header, line = csv_text([ROW]).splitlines()
+    assert header == HEADER == ",".join(columns([ROW]))
     values = dict(zip(HEADER.split(","), next(csv.reader([line])), strict=True))
     assert float(values["psnr_db"]) == ROW.psnr_db
     assert (values["seed"], values["warm_up"], values["options"]) == (str(2**63 - 1), "1", '{"steps": 4}')
     assert (values["encoder_bytes_in"], values["channel_queue_ms"], values["decoder_bytes_out"]) == ("11", "1.2", "32")
+    assert (values["total_ms"], values["codec_ms"], values["told_snr_db"]) == ("100.1", "8.8", "-2.5")
+    assert (values["image_digest"], values["channel_options"]) == ("fe" * 8, '{"coherence": "block"}')
+
+
+def test_csv_has_the_columns_of_every_hop_and_empty_cells_where_a_row_lacks_one() -> None:
+    plain, relayed = replace(ROW, options=ChosenOptions()), replace(ROW, hops=(*ROW.hops[:2], *ROW.hops[1:]))
+    first, second = csv.DictReader(csv_text([plain, relayed]).splitlines())
+    assert (first["channel_2_compute_ms"], second["channel_2_compute_ms"]) == ("", "1.4")
+    assert first["options"] == ""
+    names = list(first)
+    assert names[names.index("decoder_bytes_out") + 1] == "channel_2_network_ms"
+    assert [name for name in names if not name.startswith("channel_2_")] == HEADER.split(",")
 
 
 def test_rows_come_in_one_order_whatever_the_order_of_arrival(path: Path) -> None:
@@ -196,43 +245,33 @@ def test_events_stay_in_order_with_their_time(path: Path) -> None:
     assert first.time <= second.time
 
 
-def test_pictures_are_kept_once(path: Path) -> None:
-    original = Picture("kodim01", "", 0.0, "original", b"\x89PNG\x00")
-    received = Picture("kodim01", "deepjscc", 5.0, "received", b"\x00\xff")
+def test_pictures_are_kept_once_with_the_key_of_what_they_show(path: Path) -> None:
+    original = Picture(ROW.image_key, b"\x89PNG\x00")
+    received, computed = Picture(ROW.key, b"\x00\xff"), Picture(REFERENCE.key, b"\x01")
+    other = Picture(replace(ROW, channel="fading").key, b"\x02")
     with Store(path) as store:
-        assert store.add_image(received)
-        assert store.add_image(original)
-        assert not store.add_image(received._replace(png=b"other"))
+        assert store.add(ROW, [received, original])
+        assert store.add(replace(ROW, channel="fading"), [other, original])
+        assert store.add_reference(REFERENCE, [computed])
+        assert not store.add(ROW, [received._replace(png=b"other"), original._replace(png=b"other")])
+        assert not store.add_reference(REFERENCE, [computed._replace(png=b"other")])
     with Store(path) as store:
-        assert store.pictures() == [original, received]
+        assert store.pictures() == [original, received, other, computed]
 
 
-@pytest.mark.parametrize("table", ["results", "computed", "tune"])
-def test_another_schema_is_refused_by_file_name_and_left_alone(path: Path, table: str) -> None:
-    database = sqlite3.connect(path)
-    database.execute(f"CREATE TABLE {table} (title TEXT)")
-    database.close()
-    before = path.read_bytes()
-    with pytest.raises(ValueError, match=r"results\.sqlite has another schema.*" + table):
-        Store(path)
-    assert path.read_bytes() == before
-
-
-def test_a_database_with_fewer_tables_gets_the_others_and_keeps_its_rows(path: Path) -> None:
+def test_a_row_is_kept_with_its_pictures_or_not_at_all(path: Path) -> None:
+    nowhere = Picture(replace(ROW, draw=7).key, b"")
     with Store(path) as store:
-        store.add(ROW)
-    database = sqlite3.connect(path)
-    database.executescript("DROP TABLE computed; DROP TABLE methods")
-    database.close()
-    with Store(path) as store:
-        assert store.rows() == [ROW]
-        assert store.add_reference(REFERENCE)
+        with pytest.raises(StoreError, match="picture of what is not there"):
+            store.add(ROW, [Picture(ROW.key, b""), nowhere])
+        assert (store.rows(), store.pictures()) == ([], [])
 
 
 def test_references_are_kept_once_bit_for_bit_and_come_in_order(path: Path) -> None:
     others = [
         REFERENCE._replace(snr_db=-5.0, delivered=False, bits=0, ssim=None, ms_ssim=None, lpips=None),
         REFERENCE,
+        REFERENCE._replace(image_digest="ff"),
         REFERENCE._replace(image="kodim02", psnr_db=float("inf")),
         REFERENCE._replace(rho=0.5),
         REFERENCE._replace(curve="webp_adaptive"),
@@ -242,31 +281,55 @@ def test_references_are_kept_once_bit_for_bit_and_come_in_order(path: Path) -> N
         assert not store.add_reference(REFERENCE._replace(psnr_db=99.0))
     with Store(path) as store:
         assert store.references() == others
-        assert [reference.delivered for reference in store.references()] == [False, True, True, True, True]
-        with pytest.raises(sqlite3.IntegrityError, match="bits"):
+        assert [reference.delivered for reference in store.references()] == [False, True, True, True, True, True]
+        with pytest.raises(StoreError, match="bits"):
             store.add_reference(REFERENCE._replace(curve="other", bits=0.5))
 
 
 def test_a_reference_with_all_metrics_replaces_one_with_psnr_alone(path: Path) -> None:
     alone = REFERENCE._replace(ssim=None, ms_ssim=None, lpips=None)
     with Store(path) as store:
-        assert store.add_reference(alone)
+        assert store.add_reference(alone, [Picture(alone.key, b"png")])
         assert not store.add_reference(alone._replace(psnr_db=99.0))
         assert store.add_reference(REFERENCE)
         assert not store.add_reference(alone)
         assert store.references() == [REFERENCE]
+        assert store.pictures() == [Picture(REFERENCE.key, b"png")]
+
+
+def test_the_keys_of_rows_and_references_are_fields_of_theirs() -> None:
+    assert set(Key._fields) <= set(Row.__dataclass_fields__)
+    assert ReferenceKey._fields == Reference._fields[: len(ReferenceKey._fields)]
 
 
 def test_a_method_is_described_once_and_by_the_last_word(path: Path) -> None:
     with Store(path) as store:
         store.set_method(INFO)
-        store.set_method(INFO._replace(name="deepjscc"))
+        store.set_method(INFO._replace(name="deepjscc", options={}, learned={}))
         store.set_method(INFO._replace(receiver_parameters=21))
     with Store(path) as store:
-        assert store.methods() == [INFO._replace(name="deepjscc"), INFO._replace(receiver_parameters=21)]
+        first, second = store.methods()
+    assert first == INFO._replace(name="deepjscc", options={}, learned={})
+    assert second == INFO._replace(receiver_parameters=21)
+    assert second.options["soft"] is True
 
 
-def test_a_file_that_is_no_database_is_refused_by_name(path: Path) -> None:
-    path.write_text("dataset,image,method\n" * 100)
-    with pytest.raises(ValueError, match=r"results\.sqlite cannot be read as a results database"):
-        Store(path)
+def test_a_file_and_its_folder_are_made_by_the_first_write_alone(path: Path) -> None:
+    path = path.parent / "new" / "folder" / path.name
+    for sweep in (False, True):
+        with Store(path, sweep=sweep) as store:
+            assert (store.rows(), store.keys(), store.settings(), store.pictures()) == ([], set(), {}, [])
+        assert list(path.parents[2].iterdir()) == []
+    with Store(path, sweep=True) as store:
+        store.set_setting("seed", 1)
+        store.add(ROW)
+        assert store.rows() == [ROW]
+    with Store(path) as store:
+        assert (store.rows(), store.settings()) == ([ROW], {"seed": 1})
+
+
+def test_a_store_is_used_from_one_thread_after_another(path: Path) -> None:
+    with ThreadPoolExecutor(1) as thread, Store(path, sweep=True) as store:
+        assert store.keys() == set()
+        assert thread.submit(store.add, ROW).result()
+        assert store.rows() == thread.submit(store.rows).result() == [ROW]

@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from jscc.channels import UnknownChannelError
-from jscc.data import Dataset, ImageRef
+from jscc.data import Dataset, ImageRef, check_images
+from jscc.images import pixel_digest, write_image
+from jscc.options import ChosenOptions
 from jscc.seeds import derive_seed
 from jscc.wire import convert
 from jscc.wire.client import Client
@@ -17,9 +20,9 @@ from jscc.wire.v1 import symbols_pb2 as pb
 from services.orchestrator.link.routes import Route, RouteError
 from services.orchestrator.link.star import Addresses, Link
 from services.orchestrator.link.transmission import Engine
-from services.orchestrator.results.rows import HOPS, HopTiming, Row
+from services.orchestrator.results.rows import Row
 from services.orchestrator.results.store import Store
-from services.orchestrator.sweep.plan import SweepSpec, all_points, shown_image, spread
+from services.orchestrator.sweep.plan import Plan, SweepSpec, all_points, shown_image, spread
 from services.orchestrator.sweep.recovery import SweepError
 from services.orchestrator.sweep.run import Sweep
 
@@ -29,7 +32,7 @@ STUDIES = [
     pb.Study(options=convert.options_to_wire({"K": iterations}), snr_db=[0.0, 10.0], images=0)
     for iterations in (1, 2, 3)
 ] + [pb.Study(snr_db=[6.0, 10.0], images=2)]
-ZERO = HopTiming(0.0, 0.0, 0.0, 0.0, 0.0, 0, 0)
+GREY = np.full((2, 3, 3), 128, dtype=np.uint8)
 
 
 def spec(**changes: Any) -> SweepSpec:
@@ -100,6 +103,14 @@ def test_what_the_transmitter_is_told_is_apart_from_what_the_channel_has() -> No
         spec(told_above_db=55.0)
 
 
+@pytest.fixture(autouse=True)
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of IMAGES."""
+    monkeypatch.chdir(tmp_path)
+    for image in IMAGES.images:
+        write_image(image.path, GREY)
+
+
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
     """An engine whose link knows two methods and has nobody at the other end."""
@@ -112,6 +123,8 @@ async def engine() -> AsyncIterator[Engine]:
                 checkpoint_digest=f"digest of {method}",
                 transmitter_digest=f"digest of {method}",
                 rho=0.25,
+                label=method.capitalize(),
+                family="analog",
                 send_options=convert.options_to_wire({"soft": 0.5}),
                 receive_options=convert.options_to_wire({"K": 3}),
                 studies=STUDIES if method == "second" else [],
@@ -129,15 +142,20 @@ def store(tmp_path: Path) -> Any:
         yield opened
 
 
-def row(image: str, method: str, snr_db: float, draw: int, options: str = "") -> Row:
+def row(image: str, method: str, snr_db: float, draw: int, **options: int) -> Row:
     return Row(
         dataset="set",
         image=image,
+        image_digest=pixel_digest(GREY),
         method=method,
+        transmitter_checkpoint=f"digest of {method}",
         checkpoint=f"digest of {method}",
         channel="awgn",
+        channel_options=ChosenOptions(),
         snr_db=snr_db,
+        told_snr_db=snr_db,
         draw=draw,
+        options=ChosenOptions(options),
         seed=derive_seed(7, image, snr_db, draw),
         rho=0.25,
         channel_uses=1,
@@ -147,12 +165,10 @@ def row(image: str, method: str, snr_db: float, draw: int, options: str = "") ->
         ssim=None,
         ms_ssim=None,
         lpips=None,
-        total_ms=0.0,
-        hops=dict.fromkeys(HOPS, ZERO),
-        load_ms=0.0,
-        codec_ms=0.0,
-        score_ms=0.0,
-        options=options,
+        total_ns=0,
+        load_ns=0,
+        score_ns=0,
+        hops=(),
         started="",
         warm_up=False,
     )
@@ -161,7 +177,7 @@ def row(image: str, method: str, snr_db: float, draw: int, options: str = "") ->
 def sweep(engine: Engine, asked: SweepSpec, store: Store, dataset: Dataset = IMAGES) -> Sweep:
     resolved = asked.resolved(engine.link.table)
     points = all_points(resolved, dataset.images, engine.link.table.routes)
-    return Sweep(engine, dataset, resolved, points, store)
+    return Sweep(engine, dataset, Plan(resolved, points, check_images(dataset.images)), store)
 
 
 POINTS = list(itertools.product(("set/a", "set/b", "set/c"), ("first", "second"), (-5.0, 10.0), (0, 1)))
@@ -179,6 +195,22 @@ async def test_a_sweep_resumes_after_the_rows_that_are_there(engine: Engine, sto
     await progress.aclose()
     assert (first.done, first.total) == (5, 24)
     assert "5 of 24" in first.message
+
+
+async def test_rows_of_other_pixels_do_not_count(engine: Engine, store: Store) -> None:
+    """The same name and data set, but another picture in the file: its 8 rows are sent again."""
+    for point in POINTS:
+        store.add(row(*point))
+    write_image(IMAGES.images[0].path, GREY + 1)
+    sweep = Sweep(engine, IMAGES, spec(), store)
+    assert (sweep.total, sweep.left) == (24, 8)
+
+
+def test_a_refused_sweep_leaves_no_folder_and_no_database(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "results.sqlite"
+    with Store(path, sweep=True) as store, pytest.raises(RouteError):
+        Sweep(engine, IMAGES, spec(methods=("first", "third")), store)
+    assert not path.parent.exists()
 
 
 async def test_a_finished_sweep_sends_nothing(engine: Engine, store: Store) -> None:
@@ -211,6 +243,7 @@ def test_a_folder_with_another_sweep_is_refused(engine: Engine, store: Store) ->
     sweep(engine, spec(), store)
     with pytest.raises(SweepError, match=r"^seed: this folder holds a sweep with seed '?7'?, not 8"):
         sweep(engine, spec(seed=8), store)
+    assert store.settings() == {"dataset": "set", "seed": 7}
     with pytest.raises(SweepError, match=r"^dataset: this folder holds a sweep with dataset 'set', not 'other'"):
         sweep(engine, spec(), store, Dataset("other", IMAGES.images))
     sweep(engine, spec(draws=5, snr_db=(3.0,)), store)  # more of the same sweep is fine
@@ -225,9 +258,9 @@ def test_studies_come_beside_the_sweep_and_nothing_twice(engine: Engine, store: 
 async def test_rows_of_a_study_are_told_by_their_options(engine: Engine, store: Store) -> None:
     for point in POINTS:
         store.add(row(*point))
-    store.add(row("set/a", "second", 0.0, 0, '{"K": 1}'))
+    store.add(row("set/a", "second", 0.0, 0, K=1))
     store.add(row("set/a", "second", 0.0, 0))
-    store.add(row("set/a", "second", 6.0, 0, '{"K": 1}'))  # not in the study
+    store.add(row("set/a", "second", 6.0, 0, K=1))  # not in the study
     progress = sweep(engine, spec(studies=True), store).run()
     assert (await anext(progress)).done == 26
     await progress.aclose()
@@ -263,7 +296,8 @@ def test_the_methods_of_a_sweep_are_on_record(engine: Engine, store: Store) -> N
     assert (first.name, second.name) == ("first", "second")
     assert second.method == "first"
     assert second.checkpoint == second.transmitter_checkpoint == "digest of second"
-    assert second.options == '{"K": 3, "soft": 0.5}'
+    assert second.options == {"K": 3, "soft": 0.5}
+    assert (second.label, second.family) == ("Second", "analog")
 
 
 @pytest.mark.parametrize(

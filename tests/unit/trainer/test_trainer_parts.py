@@ -350,8 +350,18 @@ class TestJournal:
 
 def test_a_closed_form_method_is_exported_from_its_recipe(tmp_path: Path) -> None:
     card = export_closed_form(Path("configs/softcast.toml"), tmp_path)
+    assert (card.label, card.family) == ("SoftCast", "analog")
     assert (card.name, card.method) == ("softcast", "softcast")
     for half in ("transmitter", "receiver"):
         assert not list(checkpoints.load(tmp_path, card, half).parameters())
     with pytest.raises(ValueError, match="'deepjscc' has parameters"):
         export_closed_form(Path("configs/deepjscc.toml"), tmp_path)
+
+
+def test_what_figures_call_a_checkpoint_is_no_part_of_its_training() -> None:
+    named = settings.MethodSettings("softcast", label="SoftCast", family="analog")
+    assert named == settings.MethodSettings("softcast")
+    with pytest.raises(ValueError, match=r"^family must be one of learned, analog, digital, got 'magic'$"):
+        settings.MethodSettings("softcast", family="magic")
+    with pytest.raises(ValueError, match=r"^label must have at most 60 characters"):
+        settings.MethodSettings("softcast", label="x" * 61)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from services.orchestrator.report.series import Image, Series
-from services.orchestrator.report.style import Style, in_order, style_of
+from services.orchestrator.report.style import Style
 
 WIDTH_IN = 3.4
 DPI = 300
@@ -73,11 +73,6 @@ def legend_height_in(styles: Collection[Style]) -> float:
     labels = {style.label for style in styles}
     short = sum(len(label) <= SHORT_LABEL for label in labels)
     return LEGEND_LINE_IN * ((short + 1) // 2 + len(labels) - short) + 0.1
-
-
-def styles_in_order(names: Iterable[str], all_names: Collection[str]) -> list[Style]:
-    """Return the styles of methods and references as a legend lists them."""
-    return [style_of(name, all_names) for name in in_order(set(names))]
 
 
 def tick_snrs(axes: Axes, snrs_db: Iterable[float]) -> None:

@@ -1,6 +1,5 @@
 """The cliff: digital links at a fixed rate against those that follow the SNR, and against learned methods."""
 
-import json
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -27,7 +26,7 @@ from services.orchestrator.report.series import (
     main_series,
     reference_series,
 )
-from services.orchestrator.report.style import FIXED_CODE, Style, style_of
+from services.orchestrator.report.style import Style, Styles
 from services.orchestrator.results.rows import same_rate
 from services.orchestrator.results.store import Results
 
@@ -56,33 +55,33 @@ def draw(results: Results) -> Figure:
         NoDataError: nothing was sent at a fixed rate, or not over the images of the others.
     """
     sent, computed = main_series(results.rows), reference_series(results.references)
-    names = [item.variant for item in sent]
-    fixed = [(style_of(item.variant), item) for item in computed if item.variant.endswith(_FIXED)] + _best_code(results)
+    styles = Styles(results)
+    fixed = [(styles.of(item.variant), item) for item in computed if item.variant.endswith(_FIXED)]
+    fixed += _best_code(results, styles)
     if not fixed:
         raise NoDataError("no fixed-rate reference (jpeg_fixed, webp_fixed) and no transmission with the option mcs")
     rho = max(item.rho for _, item in fixed)
     fixed = [(style, item) for style, item in fixed if same_rate(item.rho, rho)]
     peers = [item for item in (*sent, *computed) if same_rate(item.rho, rho)]
-    digital = [(style_of(item.variant, names), item) for item in peers if _follows(item, fixed)]
+    digital = [(styles.of(item.variant), item) for item in peers if _follows(item, fixed)]
     images = common_images(item for _, item in fixed + digital)
     if not images:
         raise NoDataError("the fixed-rate links and those that follow the SNR have no image in common")
     learned = [
-        (style_of(item.variant, names), item)
+        (styles.of(item.variant), item)
         for item in peers
-        if item.rows and style_of(item.variant, names).is_learned and item.images >= images
+        if item.rows and styles.of(item.variant).is_learned and item.images >= images
     ]
     return _draw(learned + digital + fixed, images)
 
 
-def _best_code(results: Results) -> Styled:
+def _best_code(results: Results, styles: Styles) -> Styled:
     """Of every method's fixed modulation and coding schemes, the one with the best PSNR at the design SNR."""
     found: dict[str, tuple[float, Style, Series]] = {}
     for item in all_series(results.rows):
-        options = json.loads(item.options or "{}")
-        if set(options) == {"mcs"}:
+        if set(item.options) == {"mcs"}:
             psnr_db = curve(item, "psnr_db").get(DESIGN_SNR_DB, 0.0)
-            style = FIXED_CODE._replace(label=f"{FIXED_CODE.label} (MCS {options['mcs']})")
+            style = styles.fixed_rate(item.variant, f"MCS {item.options['mcs']}")
             if item.variant not in found or psnr_db > found[item.variant][0]:
                 found[item.variant] = (psnr_db, style, item)
     return [(style, item) for _, style, item in found.values()]

@@ -11,7 +11,7 @@ from services.orchestrator.report.figures.canvas import (
     plot,
 )
 from services.orchestrator.report.studies import studies
-from services.orchestrator.report.style import snr_styles, style_of
+from services.orchestrator.report.style import Styles, snr_styles
 from services.orchestrator.results.store import Results
 
 OPTION = "K"
@@ -28,7 +28,7 @@ def draw(results: Results) -> Figure:
     found = studies(results, OPTION)
     if not found:
         raise NoDataError(f"no method was sent with several values of the option {OPTION} over the same images")
-    styles = snr_styles([snr_db for study in found for snr_db in study.points])
+    names, styles = Styles(results), snr_styles([snr_db for study in found for snr_db in study.points])
     figure = new_figure(PANEL_IN + LEGEND_LINE_IN * (1 + len(styles) // _COLUMNS) + 0.1)
     grid = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
     for axes, study in zip(grid, found, strict=True):
@@ -36,7 +36,7 @@ def draw(results: Results) -> Figure:
             plot(axes, study.means(snr_db, "psnr_db"), styles[snr_db])
         values = sorted({value for at in study.points.values() for value in at})
         axes.set_xticks(values, [f"{value:g}" for value in values])
-        label = style_of(study.variant, [study.variant for study in found]).label
+        label = names.of(study.variant).label
         axes.set_title(f"{label}: {facts([], study.images)}" if len(found) == 1 else label)
         axes.set_xlabel(f"iterations {OPTION}")
     grid[0].set_ylabel(AXIS_LABELS["psnr_db"])

@@ -11,9 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from services.orchestrator.report.figures.canvas import FONT_PT, NoDataError, new_figure
-from services.orchestrator.report.series import Series, hop_times_ms, main_series
-from services.orchestrator.report.style import in_order, style_of
-from services.orchestrator.results.rows import HOPS
+from services.orchestrator.report.series import Series, hop_names, hop_times_ms, main_series
+from services.orchestrator.report.style import Styles
 from services.orchestrator.results.store import Results
 
 PERCENTILE = 95
@@ -37,17 +36,19 @@ def draw(results: Results) -> Figure:
     every = [item for item in main_series(results.rows) if any(not row.warm_up for row in item.rows)]
     if not every:
         raise NoDataError("no transmission with default options that is no warm-up")
-    order = in_order([item.variant for item in every])
+    styles = Styles(results)
+    order = styles.in_order(item.variant for item in every)
     series = sorted(every, key=lambda item: order.index(item.variant))
     figure = new_figure(0.95 + ROW_IN * len(series))
-    grid = figure.subplots(1, len(HOPS), sharey=True, sharex=True)
-    for axes, hop in zip(grid, HOPS, strict=True):
+    hops = hop_names(row for item in series for row in item.rows)
+    grid = figure.subplots(1, len(hops), sharey=True, sharex=True, squeeze=False)[0]
+    for axes, hop in zip(grid, hops, strict=True):
         for at, item in enumerate(series):
             _draw_hop(axes, at, item, hop)
-        axes.set_title(hop)
+        axes.set_title(hop.replace("_", " "))
         axes.grid(visible=False, axis="y")
     _scale(grid)
-    labels = [_two_lines(style_of(item.variant, order).label) for item in series]
+    labels = [_two_lines(styles.of(item.variant).label) for item in series]
     grid[0].set_yticks(range(len(series)), labels)
     grid[0].set_ylim(len(series) - 0.5, -0.5)
     label = f"time per image (ms): median, line to {PERCENTILE}th percentile"
@@ -62,6 +63,8 @@ def draw(results: Results) -> Figure:
 
 def _draw_hop(axes: Axes, at: int, item: Series, hop: str) -> None:
     for part, times_ms in hop_times_ms(item.rows, hop).items():
+        if not times_ms:  # this method's way has no such hop
+            return
         median_ms, high_ms = np.maximum(np.percentile(times_ms, (50, PERCENTILE)), 1e-3)
         look: dict[str, Any] = {"color": _COLOURS[part], "linewidth": 1.1}
         axes.plot([median_ms, high_ms], [at + _OFFSETS[part]] * 2, **look)

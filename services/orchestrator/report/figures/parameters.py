@@ -13,7 +13,7 @@ from services.orchestrator.report.figures.canvas import (
     rho_text,
 )
 from services.orchestrator.report.series import Series, by_rate, curve, main_series, parameters
-from services.orchestrator.report.style import in_order, style_of
+from services.orchestrator.report.style import Style, Styles
 from services.orchestrator.results.store import Results
 
 AT_SNR_DB = 10.0
@@ -37,15 +37,18 @@ def draw(results: Results) -> Figure:
     if not trained:
         raise NoDataError("no transmission with default options of a method whose number of parameters is on record")
     snr_db = min(trained, key=lambda found_db: (abs(found_db - AT_SNR_DB), found_db))
-    ordered = {name: at for at, name in enumerate(in_order(list(points)))}
+    styles = Styles(results)
+    ordered = styles.in_order(points)
     shown = sorted(
-        (item for item in series if snr_db in points.get(item.variant, ())), key=lambda s: ordered[s.variant]
+        (item for item in series if snr_db in points.get(item.variant, ())), key=lambda s: ordered.index(s.variant)
     )
     figure = new_figure(PANEL_IN + LEGEND_LINE_IN * len(shown) + 0.1)
     axes = figure.subplots()
-    names = [item.variant for item in series]
     fills = {item.variant: _FILLS[at % len(_FILLS)] for at, group in enumerate(by_rate(shown)) for item in group}
-    handles = [_point(axes, item, (counts[item.variant], points[item.variant][snr_db]), fills, names) for item in shown]
+    handles = [
+        _point(axes, item, (counts[item.variant], points[item.variant][snr_db]), styles.of(item.variant), fills)
+        for item in shown
+    ]
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda parameters, _: f"{parameters / 1e6:g} M"))
@@ -57,8 +60,8 @@ def draw(results: Results) -> Figure:
     return figure
 
 
-def _point(axes: Axes, item: Series, at: tuple[int, float], fills: dict[str, str], names: list[str]) -> Line2D:
-    style, (count, psnr_db) = style_of(item.variant, names), at
+def _point(axes: Axes, item: Series, at: tuple[int, float], style: Style, fills: dict[str, str]) -> Line2D:
+    count, psnr_db = at
     rate = rho_text(item.rho)
     if not count:
         look = style.drawing() | {"marker": "", "linewidth": 0.9}

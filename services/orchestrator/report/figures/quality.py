@@ -11,11 +11,10 @@ from services.orchestrator.report.figures.canvas import (
     new_figure,
     plot,
     rho_text,
-    styles_in_order,
     tick_snrs,
 )
 from services.orchestrator.report.series import Series, by_rate, curve, main_series, reference_series
-from services.orchestrator.report.style import style_of
+from services.orchestrator.report.style import Styles
 from services.orchestrator.results.store import Results
 
 FIRST_PANEL_IN = 2.6
@@ -38,20 +37,20 @@ def draw(results: Results, metric: str) -> Figure:
         name = AXIS_LABELS[metric].partition(" (")[0]
         raise NoDataError(f"no transmission with default options and no reference has {name} at a finite SNR")
     panels = by_rate(shown)
-    names = [item.variant for item in series]
+    styles = Styles(results)
     heights = [FIRST_PANEL_IN, *[OTHER_PANEL_IN] * (len(panels) - 1)]
-    styles = styles_in_order((item.variant for item in shown), names)
-    figure = new_figure(sum(heights) + legend_height_in(styles))
+    listed = [styles.of(name) for name in styles.in_order({item.variant for item in shown})]
+    figure = new_figure(sum(heights) + legend_height_in(listed))
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
     sent_db = {snr_db for item in main_series(results.rows) for snr_db in curve(item, metric)}
     for axes, panel in zip(grid[:, 0], panels, strict=True):
         for item in panel:
-            plot(axes, curve(item, metric), style_of(item.variant, names), marked=sent_db)
+            plot(axes, curve(item, metric), styles.of(item.variant), marked=sent_db)
         axes.set_ylabel(AXIS_LABELS[metric])
         axes.set_title(f"{rho_text(_rho(panel))}: {facts(panel, _images(panel))}")
     tick_snrs(grid[-1, 0], sent_db)
     grid[-1, 0].set_xlabel("SNR (dB)")
-    legend(figure, styles)
+    legend(figure, listed)
     return figure
 
 

@@ -20,7 +20,7 @@ from services.orchestrator.report.figures.canvas import (
 )
 from services.orchestrator.report.series import Image, curve, hop_times_ms, main_series
 from services.orchestrator.report.studies import Study, studies
-from services.orchestrator.report.style import Style, snr_styles, style_of
+from services.orchestrator.report.style import Style, Styles, snr_styles
 from services.orchestrator.results.store import Results
 
 OPTION = "steps"
@@ -62,7 +62,7 @@ def draw(results: Results) -> Figure:
         row[0].set_ylabel(AXIS_LABELS[metric].replace(" (", "\n(") if metric == "lpips" else AXIS_LABELS[metric])
     _name_axes(grid[-1], study)
     beside = f"\n(dashed and open: {base.label} alone, same symbols)" if base else ""
-    label = style_of(study.variant, [study.variant]).label
+    label = Styles(results).of(study.variant).label
     figure.suptitle(f"{label}: {facts([], study.images)}{beside}", fontsize=FONT_PT)
     handles = [Line2D([], [], label=style.label, **style.drawing()) for style in styles.values()]
     figure.legend(handles=handles, loc="outside lower center", ncols=_COLUMNS)
@@ -78,7 +78,9 @@ def _base(results: Results, name: str, images: Collection[Image]) -> Base | None
             rows = [row for row in item.rows if (row.dataset, row.image) in images]
             times_ms = hop_times_ms(rows, "decoder")["compute"]
             quality = {metric: curve(item, metric, images) for metric in _METRICS}
-            return Base(style_of(item.variant).label, float(np.median(times_ms)) if times_ms else None, quality)
+            return Base(
+                Styles(results).of(item.variant).label, float(np.median(times_ms)) if times_ms else None, quality
+            )
     return None
 
 

@@ -3,8 +3,8 @@
 import io
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from services.orchestrator.report.figures.canvas import FONT_PT, WIDTH_IN, NoDataError, rho_text
-from services.orchestrator.report.series import Scored
-from services.orchestrator.report.style import in_order, style_of
-from services.orchestrator.results.rows import Picture
+from services.orchestrator.report.series import Scored, all_series
+from services.orchestrator.report.style import Styles
+from services.orchestrator.results.rows import ImageKey
 from services.orchestrator.results.store import Results
 
 AT_SNR_DB = 5.0
@@ -26,7 +26,6 @@ ZOOM = 4
 """Width of the picture over width of the detail."""
 _GAP_IN, _LINE_IN, _TITLE_IN = 0.04, 0.115, 0.18
 _DETAIL_ASPECT = 0.6
-_SAME_PSNR_DB = 0.1
 _FRAME = "#D55E00"
 Pixels = NDArray[np.uint8]
 
@@ -38,24 +37,34 @@ class Tile(NamedTuple):
     pixels: Pixels
 
 
+class Received(NamedTuple):
+    """A picture and what it is of: the name of its curve, its scores."""
+
+    name: str
+    scored: Scored
+    png: bytes
+
+
 def draw(results: Results) -> Figure:
     """Draw the image with the most pictures at the SNR nearest to 5 dB, and what every method made of it.
 
     Raises:
         NoDataError: there is no original with a received picture.
     """
-    originals = {picture.image: picture for picture in results.pictures if picture.kind == "original"}
-    received = [picture for picture in results.pictures if picture.kind == "received" and picture.image in originals]
+    originals = {picture.of: picture.png for picture in results.pictures if isinstance(picture.of, ImageKey)}
+    received = [item for item in _received(results) if item.scored.image_key in originals]
     if not received:
         raise NoDataError("no original picture with a received one")
-    snr_db = min((picture.snr_db for picture in received), key=lambda found: (abs(found - AT_SNR_DB), found))
-    at_snr = [picture for picture in received if picture.snr_db == snr_db]
-    image = Counter(picture.image for picture in at_snr).most_common(1)[0][0]
-    shown = {picture.method: picture for picture in at_snr if picture.image == image}
-    original = pixels_of(originals[image].png)
-    tiles = [Tile("Original", original)]
-    tiles += [_tile(results, shown[name], original, list(shown)) for name in in_order(list(shown))]
-    return _draw(tiles, f"{image.rpartition('/')[2]} at SNR = {snr_db:g} dB: PSNR / LPIPS (less is better)")
+    snr_db = min((item.scored.snr_db for item in received), key=lambda found: (abs(found - AT_SNR_DB), found))
+    at_snr = [item for item in received if item.scored.snr_db == snr_db]
+    image = Counter(item.scored.image_key for item in at_snr).most_common(1)[0][0]
+    at_snr.sort(key=lambda item: item.scored.rho)  # of a reference, the last one is at the highest rate
+    shown = {item.name: item for item in at_snr if item.scored.image_key == image}
+    styles = Styles(results)
+    tiles = [Tile("Original", pixels_of(originals[image]))]
+    tiles += [_tile(results, shown[name], styles.of(name).label) for name in styles.in_order(shown)]
+    name = image.image.rpartition("/")[2]
+    return _draw(tiles, f"{name} at SNR = {snr_db:g} dB: PSNR / LPIPS (less is better)")
 
 
 def pixels_of(png: bytes) -> Pixels:
@@ -64,43 +73,24 @@ def pixels_of(png: bytes) -> Pixels:
         return np.asarray(image.convert("RGB"))
 
 
-def _tile(results: Results, picture: Picture, original: Pixels, names: Sequence[str]) -> Tile:
-    pixels = pixels_of(picture.png)
-    psnr_db = _psnr_db(pixels, original)
-    found = _scores(results, picture, psnr_db)
-    rates = {f"{rho:.2g}" for rho in _rhos(results)}
-    lines = textwrap.wrap(style_of(picture.method, names).label, 22)
-    lines += [rho_text(found.rho)] if found and len(rates) > 1 else []
-    lpips = "" if found is None or found.lpips is None else f" / {found.lpips:.3f}"
-    return Tile("\n".join([*lines, f"{psnr_db:.1f} dB{lpips}"]), pixels)
+def _received(results: Results) -> Iterator[Received]:
+    """Every picture of a transmission or a reference that is on record."""
+    known: dict[Any, tuple[str, Scored]] = {item.key: (item.curve, item) for item in results.references}
+    known |= {row.key: (item.variant, row) for item in reversed(all_series(results.rows)) for row in item.rows}
+    for picture in results.pictures:
+        if picture.of in known:
+            name, scored = known[picture.of]
+            yield Received(name, scored, picture.png)
 
 
-def _rhos(results: Results) -> set[float]:
-    return {row.rho for row in results.rows} | {item.rho for item in results.references}
-
-
-def _psnr_db(pixels: Pixels, original: Pixels) -> float:
-    if pixels.shape != original.shape:
-        raise NoDataError("the original and a received picture differ in size")
-    error = np.mean((pixels.astype(np.float64) - original) ** 2)
-    return float(10 * np.log10(255.0**2 / error)) if error else np.inf
-
-
-def _scores(results: Results, picture: Picture, psnr_db: float) -> Scored | None:
-    """The transmission or reference that made a picture: of those that it can be, the one with its PSNR."""
-    sent = [row for row in results.rows if row.method == picture.method and not row.options]
-    computed = [item for item in results.references if item.curve == picture.method]
-    computed.sort(key=lambda item: item.rho, reverse=True)  # a picture of a reference is that of the highest rate
-    every: list[Scored] = [*sent, *computed]
-    candidates = [
-        item
-        for item in every
-        if item.image == picture.image
-        and item.snr_db == picture.snr_db
-        and item.psnr_db is not None
-        and abs(item.psnr_db - psnr_db) < _SAME_PSNR_DB
-    ]
-    return min(candidates, key=lambda item: abs((item.psnr_db or 0.0) - psnr_db), default=None)
+def _tile(results: Results, received: Received, label: str) -> Tile:
+    scored = received.scored
+    every: list[Scored] = [*results.rows, *results.references]
+    rates = {f"{item.rho:.2g}" for item in every}
+    lines = textwrap.wrap(label, 22) + ([rho_text(scored.rho)] if len(rates) > 1 else [])
+    psnr = "" if scored.psnr_db is None else f"{scored.psnr_db:.1f} dB"
+    lpips = "" if scored.lpips is None else f" / {scored.lpips:.3f}"
+    return Tile("\n".join([*lines, psnr + lpips]), pixels_of(received.png))
 
 
 def _draw(tiles: Sequence[Tile], title: str) -> Figure:

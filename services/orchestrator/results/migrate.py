@@ -1,0 +1,168 @@
+"""Databases of earlier versions: what each version's tables become in the next, in one transaction or not at all."""
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from services.orchestrator.results.faults import StoreError
+from services.orchestrator.results.tables import SCHEMA, VERSION
+
+_FIRST_TABLES = frozenset(("results", "settings", "events", "pictures", "computed", "methods"))
+_FIRST_HOPS = ("encoder", "channel", "decoder")
+_SCORES = "psnr_db, ssim, ms_ssim, lpips"
+
+
+def prepare(database: sqlite3.Connection, path: Path) -> None:
+    """Make the tables of an empty database, or bring those of an earlier version to this one.
+
+    Raises:
+        StoreError: it is of a later version or has other tables; it is left unchanged.
+        sqlite3.Error: it cannot be read or written.
+    """
+    if _version(database) == VERSION:
+        _check(database, path)
+        return
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        _upgrade(database, path)
+        _check(database, path)
+        database.execute(f"PRAGMA user_version = {VERSION}")
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def check_resumable(database: sqlite3.Connection, path: Path) -> None:
+    """Check that a sweep can go on in a database, of this version or before it is brought to this one.
+
+    Raises:
+        StoreError: its rows do not say which pixels they are of, so that nobody can tell whether they are finished.
+    """
+    known = "WHERE image_digest = ''" if _version(database) else ""
+    for table in {"results", "computed"} & set(_tables(database)):
+        if database.execute(f"SELECT 1 FROM {table} {known} LIMIT 1").fetchone():
+            raise StoreError(
+                f"{path} was begun by a version that kept no digests of the images: it can be reported but not resumed;"
+                " use another folder"
+            )
+
+
+def _version(database: sqlite3.Connection) -> int:
+    version: int = database.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _tables(database: sqlite3.Connection) -> dict[str, str]:
+    query = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    return dict(database.execute(query))
+
+
+def _check(database: sqlite3.Connection, path: Path) -> None:
+    found = _tables(database)
+    differing = sorted(name for name in found.keys() | SCHEMA.keys() if found.get(name) != SCHEMA.get(name))
+    if differing:
+        raise StoreError(f"{path} has another schema than this version's (see: {', '.join(differing)}): use another")
+
+
+def _upgrade(database: sqlite3.Connection, path: Path) -> None:
+    version, found = _version(database), _tables(database)
+    if version > VERSION:
+        raise StoreError(
+            f"{path} was written by a later version (its schema is {version}, this one knows {VERSION}): update"
+            " JSCC-Link or use another folder"
+        )
+    if not found:
+        for statement in SCHEMA.values():
+            database.execute(statement)
+        return
+    try:
+        for step in range(version, VERSION):
+            _STEPS[step](database, found)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname != "SQLITE_ERROR":
+            raise
+        raise StoreError(f"{path} has another schema than any version's ({error}): use another folder") from error
+
+
+def _from_0(database: sqlite3.Connection, found: Mapping[str, str]) -> None:
+    """Of three hops with milliseconds in the table of transmissions, to a table of hops; pictures get their keys."""
+    if not found.keys() <= _FIRST_TABLES:
+        return  # no database of ours; the check after this names the tables
+    old = found.keys() - {"settings", "events"}
+    for table in old:
+        database.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
+    for table, statement in SCHEMA.items():
+        if table in old or table not in found:
+            database.execute(statement)
+    for table, copy in _COPIES.items():
+        if table in old:  # the very first databases had fewer
+            copy(database)
+    for table in old:
+        database.execute(f"DROP TABLE old_{table}")
+
+
+def _copy_methods(database: sqlite3.Connection) -> None:
+    database.execute("INSERT INTO methods SELECT *, '', '' FROM old_methods ORDER BY rowid")
+
+
+def _copy_references(database: sqlite3.Connection) -> None:
+    database.execute(
+        "INSERT INTO computed SELECT rowid, dataset, image, '', curve, snr_db, rho, bits, delivered,"
+        f" {_SCORES} FROM old_computed ORDER BY rowid"
+    )
+
+
+def _copy_results(database: sqlite3.Connection) -> None:
+    """Copy transmissions: the transmitter was told the channel's SNR; its checkpoint is known of methods on record."""
+    of_method = "SELECT m.transmitter_checkpoint FROM methods m WHERE m.name = r.method AND m.checkpoint = r.checkpoint"
+    transmitter = f"coalesce(({of_method}), '')"
+    database.execute(
+        f"INSERT INTO results SELECT rowid, dataset, image, '', method, {transmitter}, checkpoint, channel, '', snr_db,"
+        f" snr_db, draw, seed, options, rho, channel_uses, header_bits, noise_digest, {_SCORES}, {_ns('total')},"
+        f" {_ns('load')}, {_ns('score')}, started, warm_up FROM old_results r ORDER BY rowid"
+    )
+    stages = ("network", "queue", "deserialize", "compute", "serialize")
+    sizes = [f"{hop}_bytes_in + {hop}_bytes_out + 1" for hop in _FIRST_HOPS]
+    for position, hop in enumerate(_FIRST_HOPS):
+        times = ", ".join(_ns(f"{hop}_{stage}") for stage in stages)
+        before, until = (f"{_ns('codec')} * ({' + '.join(('0', *sizes[:end]))})" for end in (position, position + 1))
+        every = f"({' + '.join(sizes)})"
+        # Packing and unpacking was known of all hops together: each gets its share of the bytes.
+        codec = f"{until} / {every} - {before} / {every}"
+        database.execute(
+            f"INSERT INTO hops SELECT rowid, {position}, '{hop}', {times}, {codec}, {hop}_bytes_in, {hop}_bytes_out"
+            " FROM old_results"
+        )
+
+
+def _ns(name: str) -> str:
+    return f"CAST(round({name}_ms * 1e6) AS INTEGER)"
+
+
+def _copy_pictures(database: sqlite3.Connection) -> None:
+    """Say what pictures are of: the first transmission without options, or the reference with the highest rate."""
+    database.execute(
+        "INSERT INTO originals SELECT dataset, image, '', png FROM old_pictures JOIN (SELECT min(id), dataset, image"
+        " FROM results GROUP BY image) USING (image) WHERE kind = 'original'"
+    )
+    database.execute(
+        "INSERT INTO pictures SELECT min(r.id), p.png FROM old_pictures p JOIN results r USING (image, method, snr_db)"
+        " WHERE kind = 'received' AND r.options = '' AND r.draw = 0 GROUP BY p.rowid"
+    )
+    database.execute(
+        "INSERT INTO computed_pictures SELECT id, png FROM (SELECT c.id, max(c.rho), p.png FROM old_pictures p"
+        " JOIN computed c ON c.curve = p.method AND c.image = p.image AND c.snr_db = p.snr_db"
+        " WHERE kind = 'received' GROUP BY p.rowid)"
+    )
+
+
+_COPIES = {
+    "methods": _copy_methods,  # before the results, which look their transmitters up
+    "results": _copy_results,
+    "computed": _copy_references,
+    "pictures": _copy_pictures,
+}
+_STEPS: Mapping[int, Callable[[sqlite3.Connection, Mapping[str, str]], None]] = {0: _from_0}
+"""By the version that a step starts from. `_from_0` makes the tables of version 1, which are `SCHEMA` so far."""

@@ -1,0 +1,179 @@
+"""Results databases of other versions: reported, resumed, or refused in one sentence."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_store import REFERENCE, ROW, child, finish
+from test_store_faults import change, refusal
+
+from jscc.options import ChosenOptions
+from jscc.wire.timing import HopRecord
+from services.orchestrator.results.rows import Event, Picture
+from services.orchestrator.results.store import Store
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "results.sqlite"
+
+
+def test_a_later_version_is_refused_and_left_alone(path: Path) -> None:
+    with Store(path) as store:
+        store.add(ROW)
+    change(path, "PRAGMA user_version = 99")
+    before = path.read_bytes()
+    text = refusal(path, sweep=True)
+    assert "written by a later version (its schema is 99, this one knows 1): update" in text
+    assert path.read_bytes() == before
+
+
+OLD_TIMES = ("network", "queue", "deserialize", "compute", "serialize")
+OLD = (
+    "CREATE TABLE results (dataset TEXT NOT NULL, image TEXT NOT NULL, method TEXT NOT NULL, checkpoint TEXT NOT NULL,"
+    " channel TEXT NOT NULL, snr_db REAL NOT NULL, draw INTEGER NOT NULL, seed INTEGER NOT NULL, rho REAL NOT NULL,"
+    " channel_uses INTEGER NOT NULL, header_bits INTEGER NOT NULL, noise_digest TEXT NOT NULL, psnr_db REAL, ssim REAL,"
+    " ms_ssim REAL, lpips REAL, total_ms REAL NOT NULL, "
+    + "".join(
+        "".join(f"{hop}_{stage}_ms REAL NOT NULL, " for stage in OLD_TIMES)
+        + f"{hop}_bytes_in INTEGER NOT NULL, {hop}_bytes_out INTEGER NOT NULL, "
+        for hop in ("encoder", "channel", "decoder")
+    )
+    + "load_ms REAL NOT NULL, codec_ms REAL NOT NULL, score_ms REAL NOT NULL, options TEXT NOT NULL,"
+    " started TEXT NOT NULL, warm_up INTEGER NOT NULL,"
+    " PRIMARY KEY (dataset, image, method, checkpoint, channel, snr_db, draw, seed, options)) STRICT;"
+    "CREATE TABLE settings (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT;"
+    "CREATE TABLE events (time TEXT NOT NULL, text TEXT NOT NULL) STRICT;"
+    "CREATE TABLE pictures (image TEXT NOT NULL, method TEXT NOT NULL, snr_db REAL NOT NULL, kind TEXT NOT NULL,"
+    " png BLOB NOT NULL, PRIMARY KEY (image, method, snr_db, kind)) STRICT;"
+)
+OLD_OTHERS = (
+    "CREATE TABLE computed (dataset TEXT NOT NULL, image TEXT NOT NULL, curve TEXT NOT NULL, snr_db REAL NOT NULL,"
+    " rho REAL NOT NULL, bits INTEGER NOT NULL, delivered INTEGER NOT NULL, psnr_db REAL, ssim REAL, ms_ssim REAL,"
+    " lpips REAL, PRIMARY KEY (dataset, image, curve, snr_db, rho)) STRICT;"
+    "CREATE TABLE methods (name TEXT NOT NULL, method TEXT NOT NULL, checkpoint TEXT NOT NULL,"
+    " transmitter_checkpoint TEXT NOT NULL, transmitter_parameters INTEGER NOT NULL, receiver_parameters INTEGER NOT"
+    " NULL, rho REAL NOT NULL, options TEXT NOT NULL, learned TEXT NOT NULL, PRIMARY KEY (name)) STRICT;"
+)
+OLD_ROW = (
+    "INSERT INTO results VALUES ('kodak', 'kodim01', 'diffusion', '0123456789abcdef', 'awgn', {snr_db}, {draw}, 7,"
+    " 0.25, 294912, 32, 'ab', 25.5, 0.5, NULL, 0.25, 1839.046047,"
+    " 12.53022, 0.139107, 1.303008, 575.855357, 0.222662, 99, 100,"
+    " 10.857316, 0.317287, 14.74836, 13.240637, 0.251644, 199, 200,"
+    " 14.127947, 0.150984, 0.898958, 703.915262, 0.246016, 299, 300,"
+    " 11.150633, 1.2, 477.861339, '{options}', '2025-01-01T00:00:00+00:00', 1);"
+)
+
+
+def old_run(path: Path, more: str = "") -> None:
+    """A database as the first version left it: rows in an order of their own, two of them of one method and SNR."""
+    rows = [OLD_ROW.format(snr_db=5.0, draw=0, options='{"steps": 4}')]
+    rows += [OLD_ROW.format(snr_db=snr_db, draw=draw, options="") for snr_db in (5.0, 10.0) for draw in (1, 0)]
+    change(path, "PRAGMA journal_mode = WAL;" + OLD + "".join(rows) + more)
+
+
+def test_an_old_database_is_brought_to_this_version_without_a_nanosecond_lost(path: Path) -> None:
+    others = (
+        "INSERT INTO methods VALUES ('diffusion', 'diffusion', '0123456789abcdef', 'fedcba9876543210', 1, 2, 0.25,"
+        """ '{"steps": 8}', '{"step": [0.5]}');"""
+        "INSERT INTO computed VALUES ('kodak', 'kodim01', 'jpeg_adaptive', 5.0, 0.0625, 9, 0, 14.5, NULL, NULL, NULL);"
+        "INSERT INTO computed VALUES ('kodak', 'kodim01', 'jpeg_adaptive', 5.0, 0.25, 99, 1, 25.5, NULL, NULL, NULL);"
+        "INSERT INTO settings VALUES ('seed', '7'); INSERT INTO events VALUES ('then', 'something');"
+        "INSERT INTO pictures VALUES ('kodim01', '', 0.0, 'original', x'00');"
+        "INSERT INTO pictures VALUES ('kodim01', 'diffusion', 5.0, 'received', x'01');"
+        "INSERT INTO pictures VALUES ('kodim01', 'jpeg_adaptive', 5.0, 'received', x'02');"
+        "INSERT INTO pictures VALUES ('kodim01', 'softcast', 5.0, 'received', x'03');"  # of a row that never came
+    )
+    old_run(path, OLD_OTHERS + others)
+    expected = replace(
+        ROW,
+        image_digest="",
+        channel_options=ChosenOptions(),
+        snr_db=5.0,
+        told_snr_db=5.0,
+        seed=7,
+        options=ChosenOptions(),
+        noise_digest="ab",
+        psnr_db=25.5,
+        ssim=0.5,
+        ms_ssim=None,
+        lpips=0.25,
+        total_ns=1_839_046_047,
+        load_ns=11_150_633,
+        score_ns=477_861_339,
+        # 1.2 ms of packing by the bytes of 200, 400 and 600, the fields' own byte included
+        hops=(
+            HopRecord("encoder", 12_530_220, 139_107, 1_303_008, 575_855_357, 222_662, 200_000, 99, 100),
+            HopRecord("channel", 10_857_316, 317_287, 14_748_360, 13_240_637, 251_644, 400_000, 199, 200),
+            HopRecord("decoder", 14_127_947, 150_984, 898_958, 703_915_262, 246_016, 600_000, 299, 300),
+        ),
+    )
+    for _ in range(2):  # the second time it is of this version already
+        with Store(path) as store:
+            rows = {(row.snr_db, row.draw, str(row.options)): row for row in store.rows()}
+            assert rows[5.0, 0, ""] == expected
+            assert set(rows) == {
+                (5.0, 0, "steps=4"),
+                *((snr_db, draw, "") for snr_db in (5.0, 10.0) for draw in (0, 1)),
+            }
+            assert [(item.rho, item.delivered, item.image_digest) for item in store.references()] == [
+                (0.0625, False, ""),
+                (0.25, True, ""),
+            ]
+            (info,) = store.methods()
+            assert (info.options, info.learned, info.label, info.family) == ({"steps": 8}, {"step": (0.5,)}, "", "")
+            assert (store.settings(), store.events()) == ({"seed": 7}, [Event("then", "something")])
+            assert store.pictures() == [
+                Picture(expected.image_key, b"\x00"),
+                Picture(expected.key, b"\x01"),
+                Picture(store.references()[1].key, b"\x02"),
+            ]
+
+
+def test_a_very_old_database_lacks_tables_and_gets_them(path: Path) -> None:
+    old_run(path)
+    with Store(path) as store:
+        assert {row.transmitter_checkpoint for row in store.rows()} == {""}
+        assert (store.references(), store.methods()) == ([], [])
+        assert store.add_reference(REFERENCE)
+
+
+def test_an_old_database_is_not_resumed_as_nobody_knows_which_images_it_is_of(path: Path) -> None:
+    old_run(path)
+    before = path.read_bytes()
+    text = refusal(path, sweep=True)
+    assert "kept no digests of the images: it can be reported but not resumed; use another folder" in text
+    assert path.read_bytes() == before
+    Store(path).close()  # reported once
+    assert refusal(path, sweep=True) == text
+
+
+def test_an_old_database_without_rows_is_resumed(path: Path) -> None:
+    change(path, OLD)
+    with Store(path, sweep=True) as store:
+        assert store.add(ROW)
+
+
+def test_a_file_that_cannot_be_written_is_read_from_a_copy() -> None:
+    """As another user than root, who may write everything."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "results.sqlite"
+        old_run(path)
+        before = path.read_bytes()
+        path.chmod(0o444)
+        Path(name).chmod(0o555)
+        said = finish(
+            child(
+                "os.getuid() or os.setuid(65534)\n"
+                "with Store(pathlib.Path(sys.argv[2])) as store:\n"
+                "    print(len(store.rows()), len(store.rows()[0].hops))\n"
+                "    try: store.add(ROW)\n"
+                "    except StoreError as error: print(error)\n",
+                path,
+            )
+        )
+        Path(name).chmod(0o755)
+        assert said.splitlines() == ["5 3", f"{path} cannot be written: check the rights of the file and its folder"]
+        assert path.read_bytes() == before
+        assert list(Path(name).iterdir()) == [path]
