@@ -10,7 +10,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,6 +19,7 @@ from torch import nn
 
 from jscc import config, models
 from jscc.limits import FAMILIES, MAX_LABEL
+from jscc.models._contract import SomeConfig, SomeReceiver, SomeTransmitter
 
 DIGEST_HEX_DIGITS = 16
 
@@ -164,7 +165,7 @@ def choose(cards: list[Card], wanted: str) -> list[Card]:
     return sorted(found, key=lambda card: card.name)
 
 
-def config_of(card: Card) -> Any:
+def config_of(card: Card) -> SomeConfig:
     """Return the method's Config that a card describes.
 
     Raises:
@@ -173,15 +174,23 @@ def config_of(card: Card) -> Any:
     return config.from_mapping(models.load(card.method).config_type, card.config, f"card of {card.name}")
 
 
-def load(folder: Path, card: Card, half: Half, device: str = "cpu") -> nn.Module:
+@overload
+def load(folder: Path, card: Card, half: Literal["transmitter"], device: str = ...) -> SomeTransmitter: ...
+
+
+@overload
+def load(folder: Path, card: Card, half: Literal["receiver"], device: str = ...) -> SomeReceiver: ...
+
+
+def load(folder: Path, card: Card, half: Half, device: str = "cpu") -> SomeTransmitter | SomeReceiver:
     """Build one half of a checkpoint's method and load its weights as float32, in evaluation mode.
 
     Raises:
         CheckpointError: the weights are missing, are damaged or do not fit the card.
     """
-    method, prefix = models.load(card.method), half + "."
-    module_type = method.transmitter_type if half == "transmitter" else method.receiver_type
-    module = module_type(config_of(card))
+    method, chosen, prefix = models.load(card.method), config_of(card), half + "."
+    module: SomeTransmitter | SomeReceiver
+    module = method.transmitter_type(chosen) if half == "transmitter" else method.receiver_type(chosen)
     weights = {name.removeprefix(prefix): tensor for name, tensor in tensors(folder, card, prefix).items()}
     try:
         module.load_state_dict(weights)

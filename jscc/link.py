@@ -1,94 +1,243 @@
-"""The differentiable link: transmitter, AWGN, receiver."""
+"""The in-process link, of whole batches and differentiable: encode, transmit, decode.
 
-from collections.abc import Callable, Iterator
+    link = jscc.link.load("kltjscc")
+    sent = link.encode(x, snr_db=10.0)                              # x: float32 [B, 3, H, W] in [0, 1]
+    received = link.transmit(sent, "awgn", snr_db=7.0, seed=0)      # not what the transmitter was told
+    x_hat = link.decode(received)
+
+Services, trainer and notebooks compute the same: an image meets the noise that the channel service draws for its seed.
+"""
+
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from jscc import models
+from jscc import channels, checkpoints, models
 from jscc.channels.awgn import Awgn
 from jscc.draws import Draws
-from jscc.signals import ChannelState, Side
+from jscc.limits import MAX_SEED, MAX_SIDE_PX, MAX_SNR_DB, MIN_SNR_DB
+from jscc.models import OptionValue
+from jscc.models._contract import (
+    Criterion,
+    Objective,
+    Received,
+    ReceiveOptions,
+    SendOptions,
+    SomeReceiver,
+    SomeTransmitter,
+)
+from jscc.signals import ChannelState, Side, bandwidth_ratio, noise_generator
 
-Criterion = Callable[[Tensor, Tensor], Tensor]
+__all__ = ["Link", "Received", "Sent", "load"]
+
+SHIPPED = Path(__file__).parents[1] / "checkpoints"
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What a transmitter makes of images.
+
+    Attributes:
+        symbols: float32 [B, k], mean power 1 per image.
+        side: side information.
+    """
+
+    symbols: Tensor
+    side: Side
+
+    @property
+    def rho(self) -> float:
+        """Channel uses per sample of the image."""
+        return bandwidth_ratio(self.symbols.shape[1], self.side.height_px, self.side.width_px)
 
 
 class Link(nn.Module):
-    """One method's two halves with a channel between them."""
+    """One method's two halves, and the air between them.
 
-    def __init__(self, method: models.Method, transmitter: nn.Module, receiver: nn.Module) -> None:
+    Attributes:
+        method: whose halves they are.
+        transmitter: image to symbols.
+        receiver: symbols to image.
+        send_options: what both ends are asked for where a call says nothing; the method's defaults until set.
+        receive_options: what the receiver is asked for, likewise.
+    """
+
+    def __init__(self, method: models.Method, transmitter: SomeTransmitter, receiver: SomeReceiver) -> None:
         """Join the halves of `method`."""
         super().__init__()
         self.method = method
-        self.options: Any = method.options_type()
-        """What both halves are asked for; the method's defaults until somebody sets it."""
+        self.send_options = method.send_options_type()
+        self.receive_options = method.receive_options_type()
         self.transmitter = transmitter
         self.receiver = receiver
 
-    def forward(
-        self,
-        x: Tensor,
-        snr_db: Tensor,
-        generator: torch.Generator,
-        precision: str = "float32",
-        told_above_db: float = 0.0,
-    ) -> Tensor:
-        """Send images through the link; the channel computes in float32 in any case.
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are; the CPU where there are none."""
+        return next(self.parameters(), torch.empty(0)).device
+
+    def encode(
+        self, x: Tensor, snr_db: float | Tensor, options: SendOptions | None = None, precision: str = "float32"
+    ) -> Sent:
+        """Turn images of one size into symbols.
 
         Args:
-            x: [B, 3, H, W] in [0, 1].
-            snr_db: [B].
-            generator: draws the noise [B, k], on its own device.
+            x: float32 [B, 3, H, W] in [0, 1], 1x1 to 4096x4096 px; moved to the link's device.
+            snr_db: what the transmitter is told about the channel, -30..60 dB, one for all or [B].
+            options: the link's `send_options` when None.
             precision: of the networks, "float32" or "bfloat16".
-            told_above_db: by how much the SNR that the transmitter is told is above the channel's.
+
+        Raises:
+            ValueError: shape, values, SNR or options do not fit; says what was wanted.
+        """
+        _check_images(x)
+        options = self.send_options if options is None else options
+        if type(options) is not self.method.send_options_type:
+            raise ValueError(f"options: {options!r} are not send options of '{self.method.name}'")
+        x = x.to(self.device)
+        with networks_in(precision, x.device):
+            symbols, side = self.transmitter(x, _snrs_db(snr_db, x), options)
+        return Sent(symbols.float(), side)
+
+    def transmit(
+        self,
+        sent: Sent,
+        channel: str,
+        snr_db: float | Tensor,
+        seed: int = 0,
+        options: Mapping[str, OptionValue] | None = None,
+    ) -> Received:
+        """Send symbols through a channel.
+
+        Args:
+            sent: from `encode`.
+            channel: its name, see `jscc.channels.names`.
+            snr_db: what the channel has, -30..60 dB, one for all images or [B].
+            seed: of what is random, 0..2^63 - 1; the i-th image of a batch meets what `seed + i` draws, as it would in
+                the channel service.
+            options: the channel's, by name.
+
+        Raises:
+            UnknownChannelError: there is no such channel.
+            ValueError: SNR, seed or an option is out of its range.
+        """
+        count = len(sent.symbols)
+        if not 0 <= seed <= MAX_SEED - count + 1:
+            raise ValueError(f"seed: {seed} is outside 0..2^63 - {count}")
+        images = []
+        for number, (s, snr) in enumerate(zip(sent.symbols, _snrs_db(snr_db, sent.symbols), strict=True)):
+            air = channels.make(channel, snr[None], options or {})
+            realisation = air.draw(s[None].shape, Draws(noise_generator(seed + number)))
+            y, truth = air.apply(s[None], realisation)
+            images.append((y, truth.state().noise_power))
+        symbols, noise_power = map(torch.cat, zip(*images, strict=True))
+        return Received(symbols, sent.side, ChannelState(noise_power))
+
+    def decode(self, received: Received, options: ReceiveOptions | None = None, precision: str = "float32") -> Tensor:
+        """Turn what was received into images.
+
+        Args:
+            received: from `transmit`.
+            options: the link's `receive_options` when None.
+            precision: of the networks, "float32" or "bfloat16".
 
         Returns:
-            x_hat float32 [B, 3, H, W].
+            x_hat float32 [B, 3, H, W]; in [0, 1] unless the link is in training mode.
+
+        Raises:
+            ValueError: symbols, side information or options do not fit; says what was wanted.
         """
-        received = self._send(x, snr_db, generator, precision, told_above_db)
-        with networks_in(precision, x.device):
-            x_hat: Tensor = self.receiver(*received, self.options)
+        options = self.receive_options if options is None else options
+        if type(options) is not self.method.receive_options_type:
+            raise ValueError(f"options: {options!r} are not receive options of '{self.method.name}'")
+        with networks_in(precision, received.symbols.device):
+            x_hat = self.receiver(received.symbols, received.side, received.state, options)
         return x_hat.float()
 
     def objective(
-        self, x: Tensor, snr_db: Tensor, generator: torch.Generator, criterion: Criterion, precision: str = "float32"
-    ) -> tuple[Tensor, Tensor]:
-        """Send images and score them, by the receiver's own `objective` where it has one.
+        self, x: Tensor, snr_db: Tensor, draws: Draws, criterion: Criterion, precision: str = "float32"
+    ) -> Objective:
+        """Send images through white noise and score them by the receiver's own objective; nothing is checked.
 
         Args:
             x: [B, 3, H, W] in [0, 1].
-            snr_db: [B].
-            generator: draws the noise and what the method draws, on its own device.
-            criterion: (x_hat, x) -> loss; the recipe's.
-            precision: of the networks, "float32" or "bfloat16".
-
-        Returns:
-            The loss, and x_hat float32 [B, 3, H, W].
+            snr_db: [B], of the channel, and told.
+            draws: noise and what the method draws, on the device of x.
+            criterion: the recipe's.
+            precision: of the networks; the channel computes in float32 in any case.
         """
-        received = self._send(x, snr_db, generator, precision)
         with networks_in(precision, x.device):
-            own: Any = getattr(self.receiver, "objective", None)
-            if own is None:
-                x_hat = self.receiver(*received, self.options)
-                loss = criterion(x_hat, x)
-            else:
-                loss, x_hat = own(x, received, criterion, generator)
-        return loss, x_hat.float()
-
-    def _send(
-        self, x: Tensor, snr_db: Tensor, generator: torch.Generator, precision: str, told_above_db: float = 0.0
-    ) -> tuple[Tensor, Side, ChannelState]:
-        with networks_in(precision, x.device):
-            s, side = self.transmitter(x, snr_db + told_above_db, self.options)
+            s, side = self.transmitter(x, snr_db, self.send_options)
         channel = Awgn(snr_db)
-        y, truth = channel.apply(s.float(), channel.draw(s.shape, Draws(generator)))
-        return y, side, truth.state()
+        y, truth = channel.apply(s.float(), channel.draw(s.shape, draws))
+        received = Received(y, side, truth.state())
+        with networks_in(precision, x.device):
+            found = self.receiver.objective(x, received, self.receive_options, criterion, draws)
+        return found._replace(x_hat=found.x_hat.float())
+
+
+def load(name: str, folder: Path = SHIPPED, device: str = "cpu") -> Link:
+    """Load a link from checkpoints, in evaluation mode and without gradients of its weights.
+
+    Args:
+        name: of the checkpoint, such as "kltjscc"; where its method is only another receiver, the transmitter comes
+            from the checkpoint that it listens to.
+        folder: of weights and cards; those that are shipped unless told otherwise.
+        device: where to compute.
+
+    Raises:
+        UnknownMethodError: there is no such checkpoint; lists those that there are.
+        CheckpointError: one is missing or damaged.
+    """
+    cards = checkpoints.cards(folder)
+    found = {card.name: card for card in cards}.get(name)
+    if found is None:
+        known = ", ".join(card.name for card in cards)
+        raise models.UnknownMethodError(f"method: no checkpoint '{name}' in {folder} (known: {known})")
+    heard = next((card for card in cards if card.digest == found.transmitter_digest), None)
+    if heard is None:
+        raise checkpoints.CheckpointError(
+            f"{folder / name}: needs the transmitter of checkpoint {found.transmitter_digest}, not here"
+        )
+    transmitter = checkpoints.load(folder, heard, "transmitter", device)
+    link = Link(models.load(found.method), transmitter, checkpoints.load(folder, found, "receiver", device))
+    link.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return link.requires_grad_(False).eval()
 
 
 @contextmanager
 def networks_in(precision: str, device: torch.device) -> Iterator[None]:
-    """Run convolutions and matrix products in a precision."""
+    """Run convolutions and matrix products in a precision.
+
+    Raises:
+        ValueError: it is neither "float32" nor "bfloat16".
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: '{precision}' is not one of {', '.join(PRECISIONS)}")
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
         yield
+
+
+def _check_images(x: Tensor) -> None:
+    shape = list(x.shape)
+    if not x.is_floating_point() or x.ndim != 4 or x.shape[1] != 3 or not x.numel() or max(shape[2:]) > MAX_SIDE_PX:
+        limit = f"1..{MAX_SIDE_PX}"
+        raise ValueError(f"x: {x.dtype} {shape}, expected float32 [B, 3, {limit}, {limit}]")
+    low, high = (float(value) for value in x.detach().aminmax())
+    if not 0 <= low <= high <= 1:
+        raise ValueError(f"x: values from {low:g} to {high:g}, expected 0..1")
+
+
+def _snrs_db(snr_db: float | Tensor, like: Tensor) -> Tensor:
+    """Return SNRs as float32 [B], one for each image of `like`, on its device."""
+    told = torch.as_tensor(snr_db, dtype=torch.float32)
+    if told.ndim > 1 or (told.ndim == 1 and len(told) != len(like)):
+        raise ValueError(f"snr_db: {list(told.shape)}, expected a number or [{len(like)}]")
+    if not bool(((told >= MIN_SNR_DB) & (told <= MAX_SNR_DB)).all()):
+        raise ValueError(f"snr_db: {told.tolist()} is outside {MIN_SNR_DB:g}..{MAX_SNR_DB:g} dB")
+    return told.to(like.device).expand(len(like))

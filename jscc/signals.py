@@ -167,12 +167,22 @@ def check_received(y: Tensor, side: Side, layout: Layout) -> None:
     Raises:
         ValueError: a number differs; names the field and both numbers.
     """
-    size = f"a {side.width_px}x{side.height_px} px image"
     if y.shape[1] != layout.channel_uses:
+        size = f"a {side.width_px}x{side.height_px} px image"
         raise ValueError(f"symbols: {y.shape[1]} symbols, expected {layout.channel_uses} for {size}")
+    check_codes(side, layout)
+
+
+def check_codes(side: Side, layout: Layout) -> None:
+    """Check that side information is what an image of this size is sent with, before anything is read from it.
+
+    Raises:
+        ValueError: number or width of the codes differ; names both.
+    """
     told = (side.codes.shape[1], side.code_bits if side.codes.shape[1] else layout.code_bits)
     if told != (layout.code_count, layout.code_bits):
         expected = f"{layout.code_count} of {layout.code_bits} bits"
+        size = f"a {side.width_px}x{side.height_px} px image"
         raise ValueError(f"side.codes: {told[0]} of {told[1]} bits, expected {expected} for {size}")
 
 

@@ -58,7 +58,7 @@ def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory, smooth_images: li
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         transmitter, receiver = method.transmitter_type(config), method.receiver_type(config)
-    method.initialise(transmitter, receiver, smooth_images)
+    receiver.initialise(transmitter, smooth_images)
     card = checkpoints.Card(
         name="deepjscc", method="deepjscc", digest="", transmitter_digest="", config=dataclasses.asdict(config)
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jscc import checkpoints, config
+from jscc import checkpoints
 from jscc.data import open_dataset
 from jscc.models import UnknownMethodError
 from trainer import bench, build, evaluate, export, parallel, run_folder, settings, train
@@ -107,7 +107,7 @@ def _evaluate(choice: argparse.Namespace) -> None:
     if choice.write_card and (choice.told_above_db or choice.option):
         raise ValueError("--write-card: the card has only room for what a method does by default")
     loaded = evaluate.load_link(path, run_folder.choose_device(choice.device))
-    loaded.options = _options(loaded.method.options_type, choice.option)
+    loaded.send_options, loaded.receive_options = loaded.method.options(_values(choice.option), "--option")
     print(dataset.note or f"{path}: {len(dataset.images)} images of {dataset.name}", flush=True)
     rows = evaluate.evaluate(loaded, dataset, choice.snr_db, choice.precision, choice.told_above_db)
     if choice.write_card:
@@ -116,12 +116,11 @@ def _evaluate(choice: argparse.Namespace) -> None:
         checkpoints.write_card(path.parent, dataclasses.replace(card, kodak=measured))
 
 
-def _options(options_type: type[Any], texts: list[str]) -> Any:
+def _values(texts: list[str]) -> dict[str, Any]:
     try:
-        values = tomllib.loads("\n".join(texts))
+        return tomllib.loads("\n".join(texts))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"--option: {error}") from error
-    return config.from_mapping(options_type, values, "--option")
 
 
 def _export(choice: argparse.Namespace) -> None:

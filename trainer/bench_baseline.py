@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from jscc.draws import Draws
 from jscc.link import Link
 from jscc.machine import cores
+from trainer.objective import squared_error
 from trainer.settings import Recipe
 
 _MOST_WORKERS = 8
@@ -84,13 +85,13 @@ class PlainLoop:
         trained = [parameter for parameter in link.parameters() if parameter.requires_grad]
         self._optimiser = torch.optim.Adam(trained, lr=_LEARNING_RATE, foreach=False)
         self._channel = recipe.channel
-        self._noise = torch.Generator(device).manual_seed(0)
+        self._draws = Draws(torch.Generator(device).manual_seed(0))
 
     def step(self, x: Tensor) -> float:
         """Do one step on a batch and return its loss, as a progress bar would show it."""
         snr_db = random.uniform(self._channel.snr_low_db, self._channel.snr_high_db)
         told = torch.full((len(x),), snr_db, device=x.device)
-        loss, _ = self._link.objective(x, told, self._noise, F.mse_loss)
+        loss = self._link.objective(x, told, self._draws, squared_error).loss
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimiser.step()

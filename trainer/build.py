@@ -9,10 +9,11 @@ import torch
 from jscc import checkpoints, config, models
 from jscc.checkpoints import Card
 from jscc.link import Link
+from jscc.models._contract import SomeConfig
 from trainer.settings import MethodSettings
 
 
-def method_config(settings: MethodSettings, where: str) -> Any:
+def method_config(settings: MethodSettings, where: str) -> SomeConfig:
     """Return the method's Config.
 
     Raises:
@@ -38,8 +39,7 @@ def build(settings: MethodSettings, seed: int, where: str = "recipe") -> Link:
     card = heard(settings, where)
     folder = Path(settings.listens_to).parent
     transmitter = checkpoints.load(folder, card, "transmitter").requires_grad_(False)
-    listen_to: Any = receiver.listen_to
-    listen_to(checkpoints.load(folder, card, "receiver"))
+    receiver.listen_to(checkpoints.load(folder, card, "receiver"))
     return Link(method, transmitter, receiver)
 
 

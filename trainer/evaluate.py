@@ -6,14 +6,12 @@ from pathlib import Path
 
 import torch
 
-from jscc import checkpoints, models
-from jscc.checkpoints import Card
+from jscc import link as links
 from jscc.data import Dataset
 from jscc.images import Pixels, read_image
 from jscc.link import Link
 from jscc.quality import scores
 from jscc.seeds import derive_seed
-from jscc.signals import noise_generator
 from trainer import run_folder
 from trainer.build import build, card_path
 
@@ -52,10 +50,10 @@ def transmit(
     Returns:
         The received image [H, W, 3] uint8.
     """
-    device = next(link.parameters(), torch.empty(0)).device  # a closed-form method has no parameters
-    x = (torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float() / 255).contiguous()
-    noise = noise_generator(derive_seed(0, image_id, snr_db, 0))
-    x_hat = link(x, torch.full((1,), snr_db, device=device), noise, precision, told_above_db)
+    x = (torch.from_numpy(pixels).to(link.device).permute(2, 0, 1)[None].float() / 255).contiguous()
+    sent = link.encode(x, snr_db + told_above_db, precision=precision)
+    heard = link.transmit(sent, "awgn", snr_db, derive_seed(0, image_id, snr_db, 0))
+    x_hat = link.decode(heard, precision=precision)
     received: Pixels = x_hat[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
     return received
 
@@ -113,16 +111,6 @@ def load_link(path: Path, device: torch.device) -> Link:
         link = build(run_folder.load_recipe(path).method, seed=0)
         link.load_state_dict(run_folder.load_state(path)["average"])
     else:
-        card = checkpoints.read_card(card_path(path))
-        sender = card if card.transmitter_digest == card.digest else _sender(path.parent, card)
-        transmitter = checkpoints.load(path.parent, sender, "transmitter")
-        link = Link(models.load(card.method), transmitter, checkpoints.load(path.parent, card, "receiver"))
+        link = links.load(card_path(path).stem, path.parent)
     link.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return link.to(device).eval()
-
-
-def _sender(folder: Path, card: Card) -> Card:
-    for other in checkpoints.cards(folder):
-        if other.digest == card.transmitter_digest:
-            return other
-    raise ValueError(f"{folder / card.name}: needs the transmitter of checkpoint {card.transmitter_digest}, not here")

@@ -31,9 +31,9 @@ def export(run: Path, folder: Path, name: str | None = None) -> Card:
     recipe, state = run_folder.load_recipe(run), run_folder.load_state(run)
     link = build(recipe.method, seed=0)
     link.load_state_dict(state["average"])
-    transmitter, heard_digest = link.transmitter, ""
-    if recipe.method.listens_to:  # the transmitter is shipped once, with the method that it is of
-        transmitter, heard_digest = nn.Module(), heard(recipe.method).digest
+    listens = bool(recipe.method.listens_to)
+    heard_digest = heard(recipe.method).digest if listens else ""
+    transmitter = nn.Module() if listens else link.transmitter  # it is shipped once, with the method that it is of
     card = _card(recipe.method, name, heard_digest, training_record(run, recipe, state))
     return checkpoints.save(folder, card, transmitter, link.receiver)
 

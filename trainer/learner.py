@@ -103,8 +103,7 @@ class Learner:
         self.link.train()
         x = self.draw_crops()
         snr_db = self.draw_snrs_db(*snrs_db)
-        criterion = self._loss.of(snr_db)
-        loss, x_hat = self._objective(x, snr_db, self._noise_draws, criterion)
+        loss, x_hat, terms = self._objective(x, snr_db, self._noise_draws, self._loss.of(snr_db))
         self.link.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.link.parameters(), self.recipe.optimiser.clip_norm)
@@ -112,7 +111,7 @@ class Learner:
         update_average(self.average, self.link, ema_decay(self.progress.step, self.recipe.optimiser.ema_decay))
         self.progress.step += 1
         values = [loss.detach(), psnr_db(mse_per_image(x_hat.detach(), x)).mean(), norm.detach()]
-        self._sums += torch.stack(values + criterion.terms)
+        self._sums += torch.stack([*values, *(terms[name].detach() for name in self._loss.terms)])
         self._summed += 1
 
     def draw_crops(self) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from jscc.models import _linear
+from jscc.models._contract import Score
 from trainer import perceptual
 from trainer.settings import LossSettings
 
@@ -90,17 +91,15 @@ class Loss:
 
 
 class BatchLoss:
-    """Criterion of one batch: (x_hat, x) -> loss."""
+    """Criterion of one batch: (x_hat, x) -> Score, whose terms are those that Loss.terms names."""
 
     def __init__(self, loss: Loss, snr_db: Tensor) -> None:
         """Score images sent at the SNRs [B]."""
         self._loss = loss
         self._snr_db = snr_db
-        self.terms: list[Tensor] = []
-        """Values of Loss.terms at the first call, which is that of the final image; empty without a call."""
 
-    def __call__(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        """Return the loss of received images x_hat for x, both [B, 3, H, W].
+    def __call__(self, x_hat: Tensor, x: Tensor) -> Score:
+        """Return the loss and its terms of received images x_hat for x, both [B, 3, H, W].
 
         Raises:
             ValueError: "snr_balanced_mse" of other images than the batch.
@@ -116,13 +115,12 @@ class BatchLoss:
             if self._loss.lpips is not None:
                 terms.append(self._loss.lpips(x_hat, x).mean())
                 weights.append(settings.lpips_weight)
-        if self._loss.terms and not self.terms:
-            self.terms = [term.detach() for term in terms]
         total = (
             terms[0] if weights == [1.0] else sum(weight * term for weight, term in zip(weights, terms, strict=True))
         )
         assert isinstance(total, Tensor)
-        return total
+        named = zip(self._loss.terms, terms, strict=True) if self._loss.terms else ()
+        return Score(total, {name: term.detach() for name, term in named})
 
     def _pixels(self, mse: Tensor) -> Tensor:
         settings, reference = self._loss.settings, self._loss.reference

@@ -1,20 +1,21 @@
 """What is differentiated: a link and its loss as one module, so that several processes can share a batch."""
 
-import contextlib
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from jscc.link import Criterion, Link
-from trainer.parallel import Team, WholeBatchDraws
+from jscc.draws import Draws
+from jscc.link import Link
+from jscc.models._contract import Criterion, Objective, Score
+from trainer.parallel import Team
 from trainer.settings import Recipe
 
 _PROBES = 3
 
 
-class Objective(nn.Module):
+class ScoredLink(nn.Module):
     """Link and loss in one forward pass; DistributedDataParallel acts on what its module's forward returns."""
 
     def __init__(self, link: Link, team: Team, recipe: Recipe) -> None:
@@ -22,34 +23,33 @@ class Objective(nn.Module):
         super().__init__()
         self.link = link
         self._precision = recipe.run.precision
-        self._draws = contextlib.nullcontext() if team.size == 1 else WholeBatchDraws(team, recipe.data.batch_size)
+        self._batch_size = recipe.data.batch_size
+        self._rows = team.rows(self._batch_size)
 
-    def forward(
-        self, x: Tensor, snr_db: Tensor, generator: torch.Generator, criterion: Criterion
-    ) -> tuple[Tensor, Tensor]:
-        """Return the loss and x_hat; arguments as for Link.objective."""
-        with self._draws:
-            return self.link.objective(x, snr_db, generator, criterion, self._precision)
+    def forward(self, x: Tensor, snr_db: Tensor, generator: torch.Generator, criterion: Criterion) -> Objective:
+        """Return loss, x_hat and terms for this process's images of a batch; `generator` is the same in all of them."""
+        draws = Draws(generator, self._rows, self._batch_size)
+        return self.link.objective(x, snr_db, draws, criterion, self._precision)
 
 
-def wrap(link: Link, team: Team, recipe: Recipe) -> Callable[..., tuple[Tensor, Tensor]]:
+def wrap(link: Link, team: Team, recipe: Recipe) -> Callable[..., Objective]:
     """Return the objective of a link on its device; in a team it averages the gradients over the processes.
 
     The weights of the first process become those of all.
     """
-    objective = Objective(link, team, recipe)
+    scored = ScoredLink(link, team, recipe)
     if team.size == 1:
-        return objective
+        return scored
     device = next(link.parameters()).device
     return DistributedDataParallel(
-        objective,
+        scored,
         device_ids=[device.index] if device.type == "cuda" else None,
         gradient_as_bucket_view=True,
-        find_unused_parameters=_leaves_out(objective, device, team, recipe),
+        find_unused_parameters=_leaves_out(scored, device, team, recipe),
     )
 
 
-def _leaves_out(objective: Objective, device: torch.device, team: Team, recipe: Recipe) -> bool:
+def _leaves_out(scored: ScoredLink, device: torch.device, team: Team, recipe: Recipe) -> bool:
     """Whether some draws of the objective leave a trainable parameter without a gradient.
 
     DistributedDataParallel has to look for these in every step, which costs time, or it waits for them forever.
@@ -58,12 +58,16 @@ def _leaves_out(objective: Objective, device: torch.device, team: Team, recipe: 
     generator = torch.Generator(device).manual_seed(0)
     x = torch.rand(rows.stop - rows.start, 3, side_px, side_px, device=device)
     snr_db = torch.full((len(x),), recipe.channel.snr_low_db, device=device)
-    trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-    objective.train()
+    trained = [parameter for parameter in scored.parameters() if parameter.requires_grad]
+    scored.train()
     found = False
     for _ in range(_PROBES):
-        loss, _ = objective(x, snr_db, generator, nn.functional.mse_loss)
-        loss.backward()
+        scored(x, snr_db, generator, squared_error).loss.backward()
         found = found or any(parameter.grad is None for parameter in trained)
-        objective.zero_grad(set_to_none=True)
+        scored.zero_grad(set_to_none=True)
     return found
+
+
+def squared_error(x_hat: Tensor, x: Tensor) -> Score:
+    """Score images by their mean squared error, the plainest criterion."""
+    return Score(nn.functional.mse_loss(x_hat, x), {})

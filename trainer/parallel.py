@@ -1,7 +1,8 @@
-"""Training by several processes that torchrun starts: who is who, what they agree on, draws for the whole batch.
+"""Training by several processes that torchrun starts: who is who, what they agree on.
 
 The processes of a team hold the same weights and the same generators. Whatever is drawn per image is drawn for the
-whole batch, and each process keeps its own rows, so that a team of any size does what one process does.
+whole batch, and each process keeps its own rows (`jscc.draws.Draws`), so that a team of any size does what one process
+does.
 """
 
 import os
@@ -13,8 +14,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 _LONGEST_WAIT = timedelta(hours=4)
 """The others wait while the first process decodes photos, validates or writes."""
@@ -120,45 +119,3 @@ def _store(rank: int, size: int) -> Any:
     if not on_one_machine:
         return store
     return dist.PrefixStore(f"start_{restarts()}", store)  # type: ignore[attr-defined]
-
-
-class WholeBatchDraws(TorchFunctionMode):
-    """Inside, what is drawn from a generator for this process's images is drawn for the whole batch, then cut.
-
-    It concerns rand, randn and randint with a generator, as in the channel and in the methods' own objectives, which
-    know nothing of the team; the first dimension as long as the process's share is that of the images. Draws without
-    such a dimension are the same in all processes.
-    """
-
-    def __init__(self, crew: Team, batch_size: int) -> None:
-        """Cut batches of batch_size for this process of a team of at least two."""
-        super().__init__()
-        self._rows = crew.rows(batch_size)
-        self._batch_size = batch_size
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Call func, with the whole batch's size where it draws."""
-        kwargs = kwargs or {}
-        if func not in (torch.rand, torch.randn, torch.randint) or kwargs.get("generator") is None:
-            return func(*args, **kwargs)
-        others, size = _split_size(func, args, kwargs)
-        share = self._rows.stop - self._rows.start
-        if share not in size:
-            return func(*args, **kwargs)
-        dimension = size.index(share)
-        whole = (*size[:dimension], self._batch_size, *size[dimension + 1 :])
-        drawn: Tensor = func(*others, **{**kwargs, "size": whole})
-        return drawn.narrow(dimension, self._rows.start, share)
-
-
-def _split_size(function: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, tuple[int, ...]]:
-    """Return (the other positional arguments, the size) of a call of rand, randn or randint."""
-    if "size" in named:
-        return arguments, tuple(named["size"])
-    if function is torch.randint:
-        return arguments[:-1], tuple(arguments[-1])
-    if arguments and not isinstance(arguments[0], int):
-        return arguments[1:], tuple(arguments[0])
-    return (), arguments

@@ -10,6 +10,7 @@ from types import FrameType
 
 import torch
 
+from jscc import models
 from jscc.images import Pixels
 from jscc.signals import bandwidth_ratio
 from trainer import data, perceptual, run_folder, sample_grid, sources
@@ -235,8 +236,8 @@ def start(
     link = build(recipe.method, recipe.run.seed, str(folder / run_folder.RECIPE_FILE))
     if not has_state and from_checkpoint is not None:
         run_folder.write_start(folder, take_over(link, from_checkpoint))
-    elif not has_state and link.method.initialise is not None and recipe.data.initialise_photos:
-        link.method.initialise(link.transmitter, link.receiver, _some(training, recipe.data.initialise_photos))
+    elif not has_state and recipe.data.initialise_photos:
+        link.receiver.initialise(link.transmitter, _some(training, recipe.data.initialise_photos))
     learner = Learner(recipe, link, training, device, team, _reference(recipe, training))
     if has_state:
         _restore(learner, folder)
@@ -254,7 +255,8 @@ def _reference(recipe: Recipe, photos: Photos) -> Reference | None:
     if recipe.loss.kind != "snr_balanced_mse" or recipe.loss.reference_snr_db:
         return None
     side_px = recipe.data.crop_px
-    layout = method_config(recipe.method, "recipe").layout(side_px, side_px)
+    options = models.load(recipe.method.name).send_options_type()
+    layout = method_config(recipe.method, "recipe").layout(side_px, side_px, options)
     return linear_reference(_some(photos, REFERENCE_PHOTOS), bandwidth_ratio(layout.channel_uses, side_px, side_px))
 
 

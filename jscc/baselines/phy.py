@@ -109,20 +109,21 @@ def send(frame: Frame, payload: bytes) -> Tensor:
     return torch.cat([s, filler(frame.symbols - len(s), frame.mcs.bits_per_symbol)])
 
 
-def receive(frame: Frame, y: Tensor, noise_power: float) -> bytes | None:
+def receive(frame: Frame, y: Tensor, noise_power: Tensor | float) -> bytes | None:
     """Return the payload of a frame, or None if a block failed.
 
     Args:
         frame: as it was sent.
         y: [n] real symbols, the signal's power about 1.
-        noise_power: variance of the noise per real symbol.
+        noise_power: variance of the noise, one for all symbols or [n] one for each.
     """
     if frame.capacity_bytes < 0:
         return None
-    y = y[: frame.blocks * frame.block_symbols].reshape(frame.blocks, -1)
+    noise_power = torch.as_tensor(noise_power).expand(len(y))
+    y, noise_power = (part[: frame.blocks * frame.block_symbols].view(frame.blocks, -1) for part in (y, noise_power))
     decoded = []
-    for group in torch.split(y, _GROUP_BLOCKS):
-        bits, valid = receive_blocks(frame, group, noise_power)
+    for group, noise in zip(torch.split(y, _GROUP_BLOCKS), torch.split(noise_power, _GROUP_BLOCKS), strict=True):
+        bits, valid = receive_blocks(frame, group, noise)
         if not valid.all():  # the others would be decoded for nothing
             return None
         decoded.append(bits)
@@ -138,8 +139,13 @@ def send_blocks(frame: Frame, bits: Tensor) -> Tensor:
     return modulate(coded[:, torch.arange(frame.sent_bits) % frame.code_bits], frame.mcs.bits_per_symbol)
 
 
-def receive_blocks(frame: Frame, y: Tensor, noise_power: float) -> tuple[Tensor, Tensor]:
-    """Decode blocks of symbols [B, n], and go on with those whose checksum fails until time is up.
+def receive_blocks(frame: Frame, y: Tensor, noise_power: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Decode blocks of symbols, and go on with those whose checksum fails until time is up.
+
+    Args:
+        frame: as they were sent.
+        y: [B, n] real symbols.
+        noise_power: variance of the noise, one for all symbols or [B, n] one for each.
 
     Returns:
         Bits [B, info_bits - CRC_BITS], float of 0 and 1, and [B] bool, whether the checksum holds.
@@ -168,10 +174,19 @@ def modulate(bits: Tensor, bits_per_symbol: int) -> Tensor:
     return symbols
 
 
-def log_ratios(y: Tensor, bits_per_symbol: int, noise_power: float) -> Tensor:
-    """Return log(P(bit is 1) / P(bit is 0)), [B, n * bits_per_symbol], of real symbols [B, n] in white noise."""
+def log_ratios(y: Tensor, bits_per_symbol: int, noise_power: Tensor | float) -> Tensor:
+    """Return log(P(bit is 1) / P(bit is 0)) of real symbols in white noise.
+
+    Args:
+        y: [B, n] symbols.
+        bits_per_symbol: of the modulation.
+        noise_power: variance of the noise, one for all symbols or [B, n] one for each.
+
+    Returns:
+        [B, n * bits_per_symbol].
+    """
     # Sionna's noise power is that of a complex symbol, of which only the real half counts here.
-    noise = torch.tensor(2 * max(noise_power, _NOISE_FLOOR))
+    noise = 2 * torch.as_tensor(noise_power, dtype=torch.float32).clamp_min(_NOISE_FLOOR)
     ratios: Tensor = _modulation(bits_per_symbol)[1](torch.complex(y, torch.zeros_like(y)), noise)
     return ratios
 

@@ -1,30 +1,36 @@
 """The transmission methods: every module of this folder whose name has no leading underscore is one.
 
-A method's module defines `Config`, `Options`, `Transmitter` and `Receiver`; see CONTRIBUTING.md.
+A method's module defines `Config`, `SendOptions`, `ReceiveOptions`, `Transmitter` and `Receiver`, all of the types in
+`_contract`; see CONTRIBUTING.md. Listing the methods imports none of them, and no torch.
 """
 
+import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from torch import nn
+from jscc import config
+
+if TYPE_CHECKING:
+    from jscc.models._contract import ReceiveOptions, SendOptions, SomeConfig, SomeReceiver, SomeTransmitter
+
+OptionValue = int | float | bool | str
 
 
 @dataclass(frozen=True)
 class Study:
     """Transmissions that show what a method's options do, beside those with the defaults.
 
-    A method's Config may define `studies() -> tuple[Study, ...]`; a full sweep sends them.
-
     Attributes:
-        options: the options that are not left at their defaults, by name; empty to send the defaults at other SNRs.
+        options: the options, of either half, that are not left at their defaults, by name; empty to send the defaults
+            at other SNRs.
         snr_db: SNRs in dB, -30..60 each, at most 100.
         images: how many images of the data set, evenly spread; None for all.
     """
 
-    options: Mapping[str, int | float | bool | str]
+    options: Mapping[str, OptionValue]
     snr_db: tuple[float, ...]
     images: int | None = None
 
@@ -35,23 +41,51 @@ class Method:
 
     Attributes:
         name: module name, the name on the wire.
-        config_type: frozen dataclass of what is fixed when a checkpoint is trained, with `layout(height_px, width_px)
-            -> Layout`.
-        options_type: frozen dataclass of what a request may choose.
-        transmitter_type: `forward(x, snr_db, options) -> (s, side)`.
-        receiver_type: `forward(y, side, state, options) -> x_hat`.
-        transmitter_method: name of the method whose transmitter this one listens to; its own name unless the method
-            is only another receiver.
-        initialise: optional function `(transmitter, receiver, images) -> None` that the trainer calls before step 0.
+        config_type: what is fixed when a checkpoint is trained.
+        send_options_type: what a request may choose and both ends must agree on.
+        receive_options_type: what a request may choose and only the receiver does.
+        transmitter_type: image to symbols.
+        receiver_type: symbols to image.
     """
 
     name: str
-    config_type: type[Any]
-    options_type: type[Any]
-    transmitter_type: type[nn.Module]
-    receiver_type: type[nn.Module]
-    transmitter_method: str
-    initialise: Any
+    config_type: "type[SomeConfig]"
+    send_options_type: "type[SendOptions]"
+    receive_options_type: "type[ReceiveOptions]"
+    transmitter_type: "type[SomeTransmitter]"
+    receiver_type: "type[SomeReceiver]"
+
+    @property
+    def transmitter_method(self) -> str:
+        """Name of the method whose transmitter this one listens to; its own unless it is only another receiver."""
+        return self.transmitter_type.__module__.rpartition(".")[2]
+
+    def options(self, values: Mapping[str, OptionValue], where: str) -> "tuple[SendOptions, ReceiveOptions]":
+        """Build the options of both halves from values by name.
+
+        Args:
+            values: of either half's options, in any order; the others keep their defaults.
+            where: what to name in an error.
+
+        Raises:
+            ValueError: an unknown option, one of another kind or out of its range; names it.
+        """
+        send, receive = (
+            {field.name for field in dataclasses.fields(kind)}
+            for kind in (self.send_options_type, self.receive_options_type)
+        )
+        for name in values:
+            if name not in send | receive:
+                known = ", ".join(sorted(send | receive)) or "none"
+                raise ValueError(f"{where}: unknown key '{name}' (known: {known})")
+        return (
+            config.from_mapping(self.send_options_type, _named(values, send), where),
+            config.from_mapping(self.receive_options_type, _named(values, receive), where),
+        )
+
+
+def _named(values: Mapping[str, OptionValue], names: set[str]) -> dict[str, OptionValue]:
+    return {name: value for name, value in values.items() if name in names}
 
 
 class UnknownMethodError(LookupError):
@@ -75,9 +109,8 @@ def load(name: str) -> Method:
     return Method(
         name=name,
         config_type=module.Config,
-        options_type=module.Options,
+        send_options_type=module.SendOptions,
+        receive_options_type=module.ReceiveOptions,
         transmitter_type=module.Transmitter,
         receiver_type=module.Receiver,
-        transmitter_method=module.Transmitter.__module__.rpartition(".")[2],
-        initialise=getattr(module, "initialise", None),
     )

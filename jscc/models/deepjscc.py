@@ -20,7 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jscc.models import _linear
+from jscc.models import _contract, _linear
+from jscc.models._contract import ReceiveOptions, SendOptions
 from jscc.models._layers import CONDITIONED_SNR_DB, SNR_KNOTS_DB, ResidualBlock, SNRAttention
 from jscc.signals import (
     ChannelState,
@@ -42,7 +43,7 @@ SCALE_LOG2 = (-8.0, 8.0)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(_contract.Config[SendOptions]):
     """Fixed at training.
 
     Attributes:
@@ -60,23 +61,18 @@ class Config:
         if not 1 <= self.latent_channels <= 3 * DOWNSAMPLING**2:
             raise ValueError(f"latent_channels must be in 1..768, got {self.latent_channels}")
 
-    def layout(self, height_px: int, width_px: int) -> Layout:
+    def layout(self, height_px: int, width_px: int, options: SendOptions) -> Layout:
         """Return what an image of this size costs: latent_channels symbols per 16x16 pixels and one scale."""
         rows, columns = padded_size(height_px, width_px, DOWNSAMPLING)
         return Layout(self.latent_channels * rows * columns, 1, SCALE_BITS)
 
 
-@dataclass(frozen=True)
-class Options:
-    """A request has nothing to choose."""
-
-
-class Transmitter(nn.Module):
+class Transmitter(_contract.Transmitter[Config, SendOptions]):
     """Image to symbols."""
 
     def __init__(self, config: Config) -> None:
         """Build the encoder of the paper, section 3.2."""
-        super().__init__()
+        super().__init__(config)
         self.carriers = nn.ModuleList()
         self.blocks = nn.ModuleList()
         self.attention = nn.ModuleList()
@@ -88,7 +84,7 @@ class Transmitter(nn.Module):
             channels = width
         self.head = nn.Conv2d(channels, config.latent_channels, 3, padding=1)
 
-    def forward(self, x: Tensor, snr_db: Tensor, options: Options) -> tuple[Tensor, Side]:
+    def forward(self, x: Tensor, snr_db: Tensor, options: SendOptions) -> tuple[Tensor, Side]:
         """Encode a batch of images of one size.
 
         Args:
@@ -108,13 +104,12 @@ class Transmitter(nn.Module):
         return s, Side(x.shape[-2], x.shape[-1], codes, SCALE_BITS)
 
 
-class Receiver(nn.Module):
+class Receiver(_contract.Receiver[Config, ReceiveOptions]):
     """Symbols to image."""
 
     def __init__(self, config: Config) -> None:
         """Build the decoder that mirrors the encoder."""
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         widths = config.stage_channels[::-1]
         self.head = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
         self.carriers = nn.ModuleList()
@@ -126,7 +121,7 @@ class Receiver(nn.Module):
             self.carriers.append(nn.ConvTranspose2d(width, following, 5, 2, padding=2, output_padding=1))
         self.output = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
-    def forward(self, y: Tensor, side: Side, state: ChannelState, options: Options) -> Tensor:
+    def forward(self, y: Tensor, side: Side, state: ChannelState, options: ReceiveOptions) -> Tensor:
         """Decode a batch of images of one size.
 
         Args:
@@ -141,7 +136,7 @@ class Receiver(nn.Module):
         Raises:
             ValueError: k does not fit the image size, or the scale is missing.
         """
-        check_received(y, side, self.config.layout(side.height_px, side.width_px))
+        check_received(y, side, self.config.layout(side.height_px, side.width_px, SendOptions()))
         rows, columns = padded_size(side.height_px, side.width_px, DOWNSAMPLING)
         scale = dequantise_log2(side.codes, *SCALE_LOG2, SCALE_BITS)
         snr_db = state.snr_db.clamp(*CONDITIONED_SNR_DB)
@@ -151,44 +146,43 @@ class Receiver(nn.Module):
         x_hat = crop(self.output(z), side).float() + 0.5
         return x_hat if self.training else x_hat.clamp(0, 1)
 
+    @torch.no_grad()
+    def initialise(self, transmitter: nn.Module, images: list[Tensor]) -> None:
+        """Start as the linear analog code: the patch transform of the images, water-filled gains, LMMSE weights.
 
-@torch.no_grad()
-def initialise(transmitter: Transmitter, receiver: Receiver, images: list[Tensor]) -> None:
-    """Start as the linear analog code: the patch transform of the images, water-filled gains, LMMSE weights.
+        The strided convolutions carry 2x2 Hadamard steps, the last one turns their packet into the Karhunen-Loeve
+        transform of 16x16 patches; the last attention of the encoder and the first of the decoder carry gains and
+        weights as functions of the SNR. Features that the linear code does not use keep their random start.
 
-    The strided convolutions carry 2x2 Hadamard steps, the last one turns their packet into the Karhunen-Loeve
-    transform of 16x16 patches; the last attention of the encoder and the first of the decoder carry gains and weights
-    as functions of the SNR. Features that the linear code does not use keep their random start.
+        Args:
+            transmitter: with at least 12, 48, 192 and latent_channels channels.
+            images: uint8 [3, H, W] training images.
+        """
+        assert isinstance(transmitter, Transmitter)
+        code = _linear.fit(images, DOWNSAMPLING)
+        kept = self.config.latent_channels
+        klt = (code.basis @ _linear.hadamard_packet(DOWNSAMPLING, STAGES - 1)).reshape(len(code.basis), -1, 2, 2)
+        grid_db = torch.linspace(*SNR_KNOTS_DB, 241)
+        gain, weight = code.gains(grid_db, kept)
+        gain_top, weight_top = gain.amax(0).clamp_min(1e-3), weight.amax(0).clamp_min(1e-3)
 
-    Args:
-        transmitter: with at least 12, 48, 192 and latent_channels channels.
-        receiver: of the same Config.
-        images: uint8 [3, H, W] training images.
-    """
-    code = _linear.fit(images, DOWNSAMPLING)
-    kept = receiver.config.latent_channels
-    klt = (code.basis @ _linear.hadamard_packet(DOWNSAMPLING, STAGES - 1)).reshape(len(code.basis), -1, 2, 2)
-    grid_db = torch.linspace(*SNR_KNOTS_DB, 241)
-    gain, weight = code.gains(grid_db, kept)
-    gain_top, weight_top = gain.amax(0).clamp_min(1e-3), weight.amax(0).clamp_min(1e-3)
+        for level in range(STAGES - 1):
+            step = _linear.hadamard_step(3 * 4**level)
+            _linear.carry(transmitter.carriers[level], step)
+            _linear.carry(self.carriers[STAGES - 1 - level], step)
+        scaled = klt[: transmitter.head.in_channels].clone()
+        scaled[:kept] *= gain_top[:, None, None, None]
+        _linear.carry(transmitter.carriers[-1], scaled)
+        _linear.carry(self.carriers[0], klt[:kept])
 
-    for level in range(STAGES - 1):
-        step = _linear.hadamard_step(3 * 4**level)
-        _linear.carry(transmitter.carriers[level], step)
-        _linear.carry(receiver.carriers[STAGES - 1 - level], step)
-    scaled = klt[: transmitter.head.in_channels].clone()
-    scaled[:kept] *= gain_top[:, None, None, None]
-    _linear.carry(transmitter.carriers[-1], scaled)
-    _linear.carry(receiver.carriers[0], klt[:kept])
-
-    _linear.pass_through(transmitter.head, torch.ones(kept))
-    _linear.pass_through(receiver.head, weight_top)
-    _linear.pass_through(receiver.output, torch.ones(3))
-    _set_gates(transmitter.attention[-1], grid_db, gain / gain_top)
-    _set_gates(receiver.attention[0], grid_db, weight / weight_top)
-    offset = code.mean - 0.5
-    _linear.bias(transmitter.carriers[0])[:12] = -(_linear.hadamard_step(3).sum((2, 3)) @ offset)
-    _linear.bias(receiver.output)[:] = offset
+        _linear.pass_through(transmitter.head, torch.ones(kept))
+        _linear.pass_through(self.head, weight_top)
+        _linear.pass_through(self.output, torch.ones(3))
+        _set_gates(transmitter.attention[-1], grid_db, gain / gain_top)
+        _set_gates(self.attention[0], grid_db, weight / weight_top)
+        offset = code.mean - 0.5
+        _linear.bias(transmitter.carriers[0])[:12] = -(_linear.hadamard_step(3).sum((2, 3)) @ offset)
+        _linear.bias(self.output)[:] = offset
 
 
 def _set_gates(attention: nn.Module, grid_db: Tensor, table: Tensor) -> None:

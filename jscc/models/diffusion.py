@@ -20,7 +20,6 @@ Where it leaves the paper, and why:
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -28,12 +27,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jscc.models import Study, deepjscc
+from jscc.draws import Draws
+from jscc.models import Study, _contract, deepjscc
+from jscc.models._contract import Criterion, Objective, Received, SendOptions
 from jscc.models._layers import CONDITIONED_SNR_DB
 from jscc.models.deepjscc import Transmitter
 from jscc.signals import ChannelState, Side, noise_generator, pad_to_multiple
 
-__all__ = ["Config", "Options", "Receiver", "Transmitter"]
+__all__ = ["Config", "ReceiveOptions", "Receiver", "SendOptions", "Transmitter"]
 
 PATCH_PX = 4
 MAX_STEPS = 50
@@ -68,7 +69,7 @@ class Config(deepjscc.Config):
 
 
 @dataclass(frozen=True)
-class Options:
+class ReceiveOptions(_contract.ReceiveOptions):
     """What a request may choose.
 
     Attributes:
@@ -91,18 +92,18 @@ class Options:
             raise ValueError(f"seed must be in 0..2^63 - 1, got {self.seed}")
 
 
-class Receiver(nn.Module):
+class Receiver(_contract.Receiver[Config, ReceiveOptions]):
     """Symbols to image: DeepJSCC's receiver, frozen, and the refinement."""
 
     def __init__(self, config: Config) -> None:
         """Build both."""
-        super().__init__()
+        super().__init__(config)
         self.first = deepjscc.Receiver(config).requires_grad_(False)
         self.network = _UNet(config)
 
-    def listen_to(self, first: nn.Module) -> None:
+    def listen_to(self, receiver: nn.Module) -> None:
         """Take over the weights of a trained receiver of the same symbols."""
-        self.first.load_state_dict(first.state_dict())
+        self.first.load_state_dict(receiver.state_dict())
 
     def train(self, mode: bool = True) -> "Receiver":
         """Set the mode of the refinement; the first receiver is never in training."""
@@ -110,7 +111,7 @@ class Receiver(nn.Module):
         self.first.eval()
         return self
 
-    def forward(self, y: Tensor, side: Side, state: ChannelState, options: Options) -> Tensor:
+    def forward(self, y: Tensor, side: Side, state: ChannelState, options: ReceiveOptions) -> Tensor:
         """Decode a batch of images of one size.
 
         Args:
@@ -136,42 +137,39 @@ class Receiver(nn.Module):
         return (first + options.strength * residual).clamp(0, 1)
 
     def objective(
-        self,
-        x: Tensor,
-        received: tuple[Tensor, Side, ChannelState],
-        criterion: Callable[[Tensor, Tensor], Tensor],
-        generator: torch.Generator,
-    ) -> tuple[Tensor, Tensor]:
+        self, x: Tensor, received: Received, options: ReceiveOptions, criterion: Criterion, draws: Draws
+    ) -> Objective:
         """Velocity prediction at random times, plus the recipe's criterion on the image that it implies.
 
         Args:
             x: [B, 3, H, W] what was sent, sides multiples of the U-Net's.
-            received: symbols, side information and channel state, as for `forward`.
-            criterion: (x_hat, x) -> loss.
-            generator: draws times and noise; half of the times are pi/2, where sampling starts.
+            received: symbols, side information and channel state.
+            options: without effect: nothing is sampled.
+            criterion: the recipe's.
+            draws: times and noise; half of the times are pi/2, where sampling starts.
 
         Returns:
-            The loss and the implied x_hat.
+            The loss, the implied x_hat and the terms of its score.
         """
-        y, side, state = received
+        state = received.state
         with torch.no_grad():
-            first = self._reconstruct(y, side, state)
+            first = self._reconstruct(received.symbols, received.side, state)
         snr_db = state.snr_db
         deviation = _deviation(snr_db)
         residual = (x - first) / deviation
-        draws = torch.rand(2, len(x), generator=generator, device=generator.device).to(x.device)
-        t = torch.where(draws[0] < 0.5, 1.0, draws[1])[:, None, None, None] * (math.pi / 2)
-        noise = torch.randn(x.shape, generator=generator, device=generator.device).to(x.device)
+        is_late, time = draws.rand(len(x), 2).to(x.device).unbind(1)
+        t = torch.where(is_late < 0.5, 1.0, time)[:, None, None, None] * (math.pi / 2)
+        noise = draws.randn(*x.shape).to(x.device)
         noisy = t.cos() * residual + t.sin() * noise
         velocity = self.network(noisy, first, snr_db, t.flatten()).float()
         implied = t.cos() * noisy - t.sin() * velocity
         x_hat = first + deviation * implied
         target = t.cos() * noise - t.sin() * residual
-        return F.mse_loss(velocity, target) + criterion(x_hat, x), x_hat
+        loss, terms = criterion(x_hat, x)
+        return Objective(F.mse_loss(velocity, target) + loss, x_hat, terms)
 
     def _reconstruct(self, y: Tensor, side: Side, state: ChannelState) -> Tensor:
-        image: Tensor = self.first(y, side, state, deepjscc.Options())
-        return image
+        return self.first(y, side, state, _contract.ReceiveOptions())
 
     def _multiple(self) -> int:
         return PATCH_PX << (len(self.network.down) - 1)

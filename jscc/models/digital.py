@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from jscc import signals
 from jscc.baselines import mcs, phy
-from jscc.models import Study
+from jscc.models import Study, _contract
+from jscc.models._contract import ReceiveOptions
 from jscc.signals import ChannelState, Layout, Side
 
 CODECS = ("jpeg", "webp", "avif")
@@ -31,7 +32,23 @@ _CLIFF_DB = (6.0, 8.0, 9.0, 9.5, 10.0, 10.5, 11.0, 12.0, 14.0)
 
 
 @dataclass(frozen=True)
-class Config:
+class SendOptions(_contract.SendOptions):
+    """What a request may choose; the code of the scheme tells the receiver.
+
+    Attributes:
+        mcs: index in `mcs.TABLE`, whatever the SNR; -1 for the fastest scheme that the told SNR allows.
+    """
+
+    mcs: int = ADAPTIVE
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        if not ADAPTIVE <= self.mcs < len(mcs.TABLE):
+            raise ValueError(f"mcs must be in {ADAPTIVE}..{len(mcs.TABLE) - 1}, got {self.mcs}")
+
+
+@dataclass(frozen=True)
+class Config(_contract.Config[SendOptions]):
     """Fixed for a checkpoint, although nothing is trained.
 
     Attributes:
@@ -50,7 +67,7 @@ class Config:
         if self.codec not in CODECS:
             raise ValueError(f"codec must be one of {', '.join(CODECS)}, got '{self.codec}'")
 
-    def layout(self, height_px: int, width_px: int) -> Layout:
+    def layout(self, height_px: int, width_px: int, options: SendOptions) -> Layout:
         """Return what an image of this size costs: rho symbols per sample in whole pairs, and five codes."""
         return Layout(2 * max(1, round(self.rho * 3 * height_px * width_px / 2)), _CODE_COUNT, CODE_BITS)
 
@@ -59,23 +76,7 @@ class Config:
         return (Study({"mcs": mcs.choose(10.0)}, _CLIFF_DB, images=8),)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a request may choose.
-
-    Attributes:
-        mcs: index in `mcs.TABLE`, whatever the SNR; -1 for the fastest scheme that the told SNR allows.
-    """
-
-    mcs: int = ADAPTIVE
-
-    def __post_init__(self) -> None:
-        """Check the range."""
-        if not ADAPTIVE <= self.mcs < len(mcs.TABLE):
-            raise ValueError(f"mcs must be in {ADAPTIVE}..{len(mcs.TABLE) - 1}, got {self.mcs}")
-
-
-class Transmitter(nn.Module):
+class Transmitter(_contract.Transmitter[Config, SendOptions]):
     """Image to symbols; without parameters."""
 
     differentiable = False
@@ -87,12 +88,11 @@ class Transmitter(nn.Module):
         Raises:
             ModuleNotFoundError: the extra `digital` is not installed.
         """
-        super().__init__()
+        super().__init__(config)
         phy.require()
-        self.config = config
 
     @torch.no_grad()
-    def forward(self, x: Tensor, snr_db: Tensor, options: Options) -> tuple[Tensor, Side]:
+    def forward(self, x: Tensor, snr_db: Tensor, options: SendOptions) -> tuple[Tensor, Side]:
         """Encode a batch of images of one size, one after the other, in float32 even under autocast.
 
         Args:
@@ -108,10 +108,10 @@ class Transmitter(nn.Module):
         s, codes = (torch.stack(parts).to(x.device) for parts in zip(*images, strict=True))
         return s, Side(x.shape[-2], x.shape[-1], codes, CODE_BITS)
 
-    def _send(self, x: Tensor, snr_db: float, options: Options) -> tuple[Tensor, Tensor]:
+    def _send(self, x: Tensor, snr_db: float, options: SendOptions) -> tuple[Tensor, Tensor]:
         """Return symbols [k] and codes [5] of one image [3, H, W]."""
         index = mcs.choose(snr_db) if options.mcs == ADAPTIVE else options.mcs
-        frame = phy.plan(mcs.TABLE[index], self.config.layout(*x.shape[1:]).channel_uses)
+        frame = phy.plan(mcs.TABLE[index], self.config.layout(x.shape[1], x.shape[2], options).channel_uses)
         samples = x.mul(_WHITE).round().clamp(0, _WHITE)
         file = _best_file(samples, self.config.codec, frame.capacity_bytes)
         z = phy.filler(frame.symbols, frame.mcs.bits_per_symbol) if file is None else phy.send(frame, file)
@@ -121,7 +121,7 @@ class Transmitter(nn.Module):
         return s[0], torch.cat([scheme, scales, samples.mean(dim=(1, 2)).round()])
 
 
-class Receiver(nn.Module):
+class Receiver(_contract.Receiver[Config, ReceiveOptions]):
     """Symbols to image; without parameters."""
 
     def __init__(self, config: Config) -> None:
@@ -130,19 +130,18 @@ class Receiver(nn.Module):
         Raises:
             ModuleNotFoundError: the extra `digital` is not installed.
         """
-        super().__init__()
+        super().__init__(config)
         phy.require()
-        self.config = config
 
     @torch.no_grad()
-    def forward(self, y: Tensor, side: Side, state: ChannelState, options: Options) -> Tensor:
+    def forward(self, y: Tensor, side: Side, state: ChannelState, options: ReceiveOptions) -> Tensor:
         """Decode each file that arrived whole, and show the mean colour of the other images.
 
         Args:
             y: [B, k] received symbols.
             side: image size and the codes.
             state: noise power per symbol, 0 for none.
-            options: without effect: the scheme is among the codes.
+            options: nothing to choose: the scheme is among the codes.
 
         Returns:
             x_hat [B, 3, H, W] in [0, 1], of 8 bits.
@@ -150,13 +149,13 @@ class Receiver(nn.Module):
         Raises:
             ValueError: k or the codes do not fit the image size, or there is no such scheme.
         """
-        signals.check_received(y, side, self.config.layout(side.height_px, side.width_px))
+        signals.check_received(y, side, self.config.layout(side.height_px, side.width_px, SendOptions()))
         told = side.codes.round().cpu()
         unknown = [code for code in told[:, 0].tolist() if len(mcs.TABLE) <= code != NOTHING]
         if unknown:
             raise ValueError(f"side.codes: no modulation-and-coding scheme {unknown[0]:g}, there are {len(mcs.TABLE)}")
         with torch.autocast("cpu", enabled=False):
-            rows = zip(y.float().cpu(), told, state.noise_power.tolist(), strict=True)
+            rows = zip(y.float().cpu(), told, state.of_symbol(y.shape[1]).double().cpu(), strict=True)
             x_hat = torch.stack([_receive(*row, (side.height_px, side.width_px)) for row in rows])
         return x_hat.to(y.device)
 
@@ -170,8 +169,8 @@ def _best_file(samples: Tensor, codec: str, limit_bytes: int) -> bytes | None:
     return None if quality is None else image.file(quality)
 
 
-def _receive(y: Tensor, codes: Tensor, noise_power: float, size_px: tuple[int, int]) -> Tensor:
-    """Return the image [3, H, W] of symbols [k] and codes [5]."""
+def _receive(y: Tensor, codes: Tensor, noise_power: Tensor, size_px: tuple[int, int]) -> Tensor:
+    """Return the image [3, H, W] of symbols [k], codes [5] and noise power [k]."""
     colour = codes[2:, None, None].expand(3, *size_px) / _WHITE
     if codes[0] == NOTHING:
         return colour

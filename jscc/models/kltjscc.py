@@ -21,6 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jscc.models import _contract
+from jscc.models._contract import ReceiveOptions
 from jscc.models._klt import hybrid
 from jscc.models._klt.classes import (
     COEFFICIENTS,
@@ -50,7 +52,10 @@ from jscc.signals import (
 MAX_CODE_BITS = 15
 SCALE_LOG2 = (-8.0, 8.0)
 NOISE_LOG2 = (-20.0, 10.0)  # SNRs of 60 to -30 dB
-_FIRST_CODES = 3  # scale, noise power, threshold of the digital part
+MAX_MARGIN_DB = 60
+_STEPS_PER_DB = 4
+_FIRST_CODES = 4  # scale, noise power, threshold of the digital part, margin
+_MARGIN = 3
 _SLOPE = 0.1
 """Of the activations below zero. Learned slopes (PReLU) ended at 0.1 to 0.2, and take 8 times as long on a CPU."""
 _TRANSMITTER_PX = 8
@@ -59,7 +64,31 @@ _RECEIVER_PX = 4
 
 
 @dataclass(frozen=True)
-class Config:
+class SendOptions(_contract.SendOptions):
+    """What a request may choose; a code tells the receiver.
+
+    Attributes:
+        margin_db: by how much the channel may fall below the SNR that the transmitter is told before the digital part
+            breaks down, 0..60 dB in steps of 0.25 dB. From about 20 dB on everything is linear, and nothing breaks
+            down.
+    """
+
+    margin_db: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check range and step."""
+        if not 0 <= self.margin_db <= MAX_MARGIN_DB or self.margin_code != self.margin_db * _STEPS_PER_DB:
+            steps = f"0..{MAX_MARGIN_DB} in steps of {1 / _STEPS_PER_DB:g}"
+            raise ValueError(f"margin_db must be in {steps}, got {self.margin_db}")
+
+    @property
+    def margin_code(self) -> int:
+        """The margin as both ends know it: its number of steps."""
+        return round(self.margin_db * _STEPS_PER_DB)
+
+
+@dataclass(frozen=True)
+class Config(_contract.Config[SendOptions]):
     """Fixed at training.
 
     Attributes:
@@ -110,37 +139,19 @@ class Config:
         """Return the channel uses of this many patches."""
         return max(1, round(self.rho * COEFFICIENTS * patches))
 
-    def layout(self, height_px: int, width_px: int) -> Layout:
+    def layout(self, height_px: int, width_px: int, options: SendOptions) -> Layout:
         """Return what an image of this size costs: rho symbols per padded sample; first codes and classes."""
         rows, columns = padded_size(height_px, width_px, PATCH_PX)
         codes = _FIRST_CODES + -(-rows * columns // self.classes_per_code)
         return Layout(self.channel_uses(rows * columns), codes, self.code_bits)
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a request may choose.
-
-    Attributes:
-        margin_db: by how much the channel may fall below the SNR that the transmitter is told before the digital part
-            breaks down, 0..60 dB. From about 20 dB on everything is linear, and nothing breaks down.
-    """
-
-    margin_db: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Check the range."""
-        if not 0 <= self.margin_db <= 60:
-            raise ValueError(f"margin_db must be in 0..60, got {self.margin_db}")
-
-
-class Transmitter(nn.Module):
+class Transmitter(_contract.Transmitter[Config, SendOptions]):
     """Image to symbols."""
 
     def __init__(self, config: Config) -> None:
         """Build the tables and a network of residual blocks at 1/8 resolution."""
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.tables = Tables(config.classes)
         width = config.transmitter_channels
         self.head = nn.Conv2d(3 * _TRANSMITTER_PX**2, width, 3, padding=1)
@@ -149,7 +160,7 @@ class Transmitter(nn.Module):
         self.output = nn.Conv2d(width, 2 * (COEFFICIENTS - COLOURS), cells, stride=cells)
         _silence(self.output)
 
-    def forward(self, x: Tensor, snr_db: Tensor, options: Options) -> tuple[Tensor, Side]:
+    def forward(self, x: Tensor, snr_db: Tensor, options: SendOptions) -> tuple[Tensor, Side]:
         """Encode a batch of images of one size.
 
         Args:
@@ -159,7 +170,7 @@ class Transmitter(nn.Module):
 
         Returns:
             Symbols s [B, k], k = rho * 768 * ceil(H/16) * ceil(W/16), mean power 1 per image; and the codes: scale,
-            noise power, threshold, classes.
+            noise power, threshold, margin, classes.
         """
         padded = pad_to_multiple(x, PATCH_PX).float()
         noise_code = quantise_log2(noise_variance(snr_db.float())[:, None], *NOISE_LOG2, self.config.code_bits)
@@ -168,7 +179,8 @@ class Transmitter(nn.Module):
             classes = self.tables.classify(coefficients)
             places = _places(self.tables, self.config, classes)
             told = _noise_power(noise_code, self.config)
-            word_energy = hybrid.word_energy(told, options.margin_db)
+            margin_code = torch.full_like(told, options.margin_code)
+            word_energy = hybrid.word_energy(told, margin_code / _STEPS_PER_DB)
             threshold = hybrid.choose_threshold(places.levels, told, word_energy)
             code = hybrid.plan(places.levels, told, word_energy, threshold)
             signs, left = hybrid.quantise(code, places.take(to_spectrum(coefficients)) / places.deviation)
@@ -179,8 +191,9 @@ class Transmitter(nn.Module):
         linear, scale = normalise_power(code.power.sqrt() * (exact + trust * (shift + gain.tanh() * exact)))
         share = code.linear_share.sqrt()[:, None]
         scale_code = quantise_log2(scale / share, *SCALE_LOG2, self.config.code_bits)
-        codes = torch.cat([scale_code, noise_code, threshold[:, None], _pack(classes, self.config)], dim=1)
-        return share * linear + digital, Side(x.shape[-2], x.shape[-1], codes, self.config.code_bits)
+        told_codes = [scale_code, noise_code, threshold[:, None], margin_code[:, None], _pack(classes, self.config)]
+        side = Side(x.shape[-2], x.shape[-1], torch.cat(told_codes, dim=1), self.config.code_bits)
+        return share * linear + digital, side
 
     def _corrections(self, padded: Tensor, snr_db: Tensor) -> Iterator[Tensor]:
         """Yield shifts and gains [B, 768, h, w]; a plane's spectrum has no place for what is local, and gets none."""
@@ -190,13 +203,12 @@ class Transmitter(nn.Module):
             yield F.pad(part, (0, 0, 0, 0, COLOURS, 0))
 
 
-class Receiver(nn.Module):
+class Receiver(_contract.Receiver[Config, ReceiveOptions]):
     """Symbols to image."""
 
     def __init__(self, config: Config) -> None:
         """Build the tables and a network at 1/16, then 1/4 resolution."""
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.tables = Tables(config.classes)
         coarse, fine = config.receiver_channels
         self.coarse_head = nn.Conv2d(2 * COEFFICIENTS, coarse, 1)
@@ -208,24 +220,26 @@ class Receiver(nn.Module):
         self.output = nn.Conv2d(fine, COEFFICIENTS, cells, stride=cells)
         _silence(self.output)
 
-    def forward(self, y: Tensor, side: Side, state: ChannelState, options: Options) -> Tensor:
+    def forward(self, y: Tensor, side: Side, state: ChannelState, options: ReceiveOptions) -> Tensor:
         """Decode a batch of images of one size.
 
         Args:
             y: [B, k] received symbols.
-            side: image size, scale, noise power, threshold and classes.
+            side: image size, scale, noise power, threshold, margin and classes.
             state: noise power per symbol.
-            options: the margin.
+            options: nothing to choose.
 
         Returns:
             x_hat [B, 3, H, W]; cut to [0, 1] outside training.
 
         Raises:
-            ValueError: k or the codes do not fit the image size.
+            ValueError: k or the codes do not fit the image size, or there is no such margin.
         """
-        check_received(y, side, self.config.layout(side.height_px, side.width_px))
+        check_received(y, side, self.config.layout(side.height_px, side.width_px, SendOptions()))
+        if not self.training:  # where both ends are one process, which does not wait for the device
+            _check_margin(side.codes[:, _MARGIN])
         with torch.autocast(y.device.type, enabled=False):
-            estimate, error, deviation = self._estimate(y.float(), side, state, options)
+            estimate, error, deviation = self._estimate(y.float(), side, state)
             image = self.tables.synthesise(estimate)
             relative = torch.cat([estimate, error], dim=1) / deviation.repeat(1, 2, 1, 1)
         features = self.coarse_body(self.coarse_head(relative), state.snr_db)
@@ -236,25 +250,31 @@ class Receiver(nn.Module):
             x_hat = crop(self.tables.synthesise(estimate + correction), side)
         return x_hat if self.training else x_hat.clamp(0, 1)
 
-    def _estimate(self, y: Tensor, side: Side, state: ChannelState, options: Options) -> tuple[Tensor, Tensor, Tensor]:
+    def _estimate(self, y: Tensor, side: Side, state: ChannelState) -> tuple[Tensor, Tensor, Tensor]:
         """Return the estimate of every patch's coefficients and the deviations of its error and of what it is of.
 
         All are [B, 768, h, w].
         """
         places = _places(self.tables, self.config, _unpack(side, self.config))
-        told = _noise_power(side.codes[:, 1:2], self.config)
-        word_energy = hybrid.word_energy(told, options.margin_db)
+        told, noise_power = _noise_power(side.codes[:, 1:2], self.config), state.of_symbol(y.shape[1])
+        word_energy = hybrid.word_energy(told, side.codes[:, _MARGIN].round() / _STEPS_PER_DB)
         code = hybrid.plan(places.levels, told, word_energy, side.codes[:, 2].round().long())
         words = None if self.training else int(code.words.max())  # a training step does not wait for the device
-        values, doubt = hybrid.dequantise(code, hybrid.receive(code, y, state.noise_power, words))
+        values, doubt = hybrid.dequantise(code, hybrid.receive(code, y, noise_power, words))
         scale = dequantise_log2(side.codes[:, :1], *SCALE_LOG2, self.config.code_bits)
-        total = (code.power + scale.square() * state.noise_power[:, None]).clamp_min(1e-12)
+        total = (code.power + scale.square() * noise_power).clamp_min(1e-12)
         left = (code.power * code.remainder).sqrt() / total * y * scale
         estimate = places.put(torch.zeros_like(places.variance), (values + left) * places.deviation)
         remaining = code.remainder * (1 - code.power / total).clamp_min(0) + doubt
         error = places.put(places.variance, remaining * places.deviation.square())
         deviation = per_patch(places.variance).sqrt()
         return from_spectrum(estimate), per_patch(error).sqrt(), deviation
+
+    def initialise(self, transmitter: nn.Module, images: list[Tensor]) -> None:
+        """Start as the classified linear code of these images, uint8 [3, H, W] each."""
+        assert isinstance(transmitter, Transmitter)
+        transmitter.tables.fit(images, self.config.rho)
+        self.tables.load_state_dict(transmitter.tables.state_dict())
 
 
 class _Body(nn.Module):
@@ -278,6 +298,12 @@ def _places(tables: Tables, config: Config, classes: Tensor) -> Places:
 def _noise_power(noise_code: Tensor, config: Config) -> Tensor:
     """Return the noise power [B] that both ends design the code for."""
     return dequantise_log2(noise_code.detach().float().flatten(), *NOISE_LOG2, config.code_bits)
+
+
+def _check_margin(codes: Tensor) -> None:
+    largest = MAX_MARGIN_DB * _STEPS_PER_DB
+    if codes.max() > largest:
+        raise ValueError(f"side.codes: no margin of code {codes.max():.0f}, the largest is {largest}")
 
 
 def _pack(classes: Tensor, config: Config) -> Tensor:
@@ -306,9 +332,3 @@ def _place_values(config: Config, device: torch.device) -> Tensor:
 def _silence(layer: nn.Conv2d) -> None:
     for parameter in layer.parameters():
         parameter.zero_()
-
-
-def initialise(transmitter: Transmitter, receiver: Receiver, images: list[Tensor]) -> None:
-    """Start as the classified linear code of these images, uint8 [3, H, W] each."""
-    transmitter.tables.fit(images, transmitter.config.rho)
-    receiver.tables.load_state_dict(transmitter.tables.state_dict())

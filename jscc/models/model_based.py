@@ -24,13 +24,14 @@ Where it leaves the paper, and why:
   comparison takes 48.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from jscc.models import Study, _linear
+from jscc.draws import Draws
+from jscc.models import Study, _contract, _linear
+from jscc.models._contract import Criterion, Objective, Received, SendOptions
 from jscc.models._layers import FiLM, ResidualBlock, SNRTable
 from jscc.signals import (
     ChannelState,
@@ -55,7 +56,7 @@ _TRUNCATION_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(_contract.Config[SendOptions]):
     """Fixed at training.
 
     Attributes:
@@ -82,7 +83,7 @@ class Config:
         if self.denoiser_channels < 1:
             raise ValueError(f"denoiser_channels must be at least 1, got {self.denoiser_channels}")
 
-    def layout(self, height_px: int, width_px: int) -> Layout:
+    def layout(self, height_px: int, width_px: int, options: SendOptions) -> Layout:
         """Return what an image of this size costs: latent_channels symbols per 8x8 pixels and one scale."""
         rows, columns = padded_size(height_px, width_px, DOWNSAMPLING)
         return Layout(self.latent_channels * rows * columns, 1, SCALE_BITS)
@@ -93,7 +94,7 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Options:
+class ReceiveOptions(_contract.ReceiveOptions):
     """What a request may choose.
 
     Attributes:
@@ -121,12 +122,12 @@ class _Stage(nn.Module):
         return refined
 
 
-class Transmitter(nn.Module):
+class Transmitter(_contract.Transmitter[Config, SendOptions]):
     """Image to symbols."""
 
     def __init__(self, config: Config) -> None:
         """Build three stride-2 stages with FiLM and a head with a table of powers."""
-        super().__init__()
+        super().__init__(config)
         self.carriers = nn.ModuleList()
         self.stages = nn.ModuleList()
         channels = 3
@@ -137,13 +138,13 @@ class Transmitter(nn.Module):
         self.head = nn.Conv2d(channels, config.latent_channels, 3, padding=1)
         self.log_power = SNRTable(config.latent_channels)
 
-    def forward(self, x: Tensor, snr_db: Tensor, options: Options) -> tuple[Tensor, Side]:
+    def forward(self, x: Tensor, snr_db: Tensor, options: SendOptions) -> tuple[Tensor, Side]:
         """Encode a batch of images of one size.
 
         Args:
             x: [B, 3, H, W] in [0, 1], any H and W.
             snr_db: [B] what the transmitter is told about the channel.
-            options: of no concern here.
+            options: nothing to choose.
 
         Returns:
             Symbols s [B, k], k = latent_channels * ceil(H/8) * ceil(W/8), mean power 1 per image; and the scale.
@@ -177,13 +178,12 @@ class _Denoiser(nn.Module):
         return correction
 
 
-class Receiver(nn.Module):
+class Receiver(_contract.Receiver[Config, ReceiveOptions]):
     """Symbols to image."""
 
     def __init__(self, config: Config) -> None:
         """Build the unrolled iterations and three x2 stages with FiLM."""
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         widths = config.stage_channels[::-1]
         self.log_power = SNRTable(config.latent_channels)
         self.step_size = nn.Parameter(torch.ones(config.iterations))
@@ -201,7 +201,7 @@ class Receiver(nn.Module):
         """Return the learned step sizes alpha_k."""
         return {"step_size": self.step_size.tolist()}
 
-    def forward(self, y: Tensor, side: Side, state: ChannelState, options: Options) -> Tensor:
+    def forward(self, y: Tensor, side: Side, state: ChannelState, options: ReceiveOptions) -> Tensor:
         """Decode a batch of images of one size.
 
         Args:
@@ -224,41 +224,35 @@ class Receiver(nn.Module):
         return x_hat if self.training else x_hat.clamp(0, 1)
 
     def objective(
-        self,
-        x: Tensor,
-        received: tuple[Tensor, Side, ChannelState],
-        criterion: Callable[[Tensor, Tensor], Tensor],
-        generator: torch.Generator,
-    ) -> tuple[Tensor, Tensor]:
+        self, x: Tensor, received: Received, options: ReceiveOptions, criterion: Criterion, draws: Draws
+    ) -> Objective:
         """Deep supervision: the loss of the last iteration and of one other that is drawn.
 
         Args:
             x: [B, 3, H, W] what was sent.
-            received: symbols, side information and channel state, as for `forward`.
-            criterion: (x_hat, x) -> loss.
-            generator: draws the other iteration.
-
-        Returns:
-            The loss and the last iteration's x_hat.
+            received: symbols, side information and channel state.
+            options: without effect: all iterations are trained.
+            criterion: the recipe's.
+            draws: the other iteration, one for all images.
         """
-        y, side, state = received
-        estimates, snr_db = self._iterate(y, side, state), state.snr_db
+        side, state = received.side, received.state
+        estimates, snr_db = self._iterate(received.symbols, side, state), state.snr_db
         x_hat = self._reconstruct(estimates[-1], side, snr_db)
-        loss = criterion(x_hat, x)
+        loss, terms = criterion(x_hat, x)
         if len(estimates) > 1:
-            drawn = torch.randint(len(estimates) - 1, (1,), generator=generator, device=generator.device).to(x.device)
+            drawn = draws.shared_int(len(estimates) - 1).to(x.device)
             earlier = torch.stack(estimates[:-1]).index_select(0, drawn)[0]  # without waiting for the device
-            loss = loss + _TRUNCATION_WEIGHT * criterion(self._reconstruct(earlier, side, snr_db), x)
-        return loss, x_hat
+            loss = loss + _TRUNCATION_WEIGHT * criterion(self._reconstruct(earlier, side, snr_db), x).loss
+        return Objective(loss, x_hat, terms)
 
     def _iterate(self, y: Tensor, side: Side, state: ChannelState) -> list[Tensor]:
         """Return the whitened latents [B, C, H/8, W/8] after each iteration, times the image's scale."""
-        check_received(y, side, self.config.layout(side.height_px, side.width_px))
+        check_received(y, side, self.config.layout(side.height_px, side.width_px, SendOptions()))
         rows, columns = padded_size(side.height_px, side.width_px, DOWNSAMPLING)
         snr_db = state.snr_db
-        noise_power = state.noise_power.float()[:, None, None, None]
         amplitude = (self.log_power(snr_db) / 2).exp()[:, :, None, None]
-        y = y.float().reshape(-1, self.config.latent_channels, rows, columns)
+        noise_power = state.of_symbol(y.shape[1]).float()
+        y, noise_power = (part.reshape(len(y), -1, rows, columns) for part in (y.float(), noise_power))
         trust = amplitude.square() / (amplitude.square() + noise_power)  # P h^2 / sigma^2
         scale = dequantise_log2(side.codes, *SCALE_LOG2, SCALE_BITS).float()[:, :, None, None]
         z, estimates = torch.zeros_like(y), []
@@ -275,33 +269,32 @@ class Receiver(nn.Module):
             z = carrier(stage(z, snr_db))
         return crop(z, side).float() + 0.5
 
+    @torch.no_grad()
+    def initialise(self, transmitter: nn.Module, images: list[Tensor]) -> None:
+        """Start as the linear analog code of 8x8 patches, with water-filled powers as functions of the SNR.
 
-@torch.no_grad()
-def initialise(transmitter: Transmitter, receiver: Receiver, images: list[Tensor]) -> None:
-    """Start as the linear analog code of 8x8 patches, with water-filled powers as functions of the SNR.
+        Args:
+            transmitter: with at least 12, 48 and latent_channels channels.
+            images: uint8 [3, H, W] training images.
+        """
+        assert isinstance(transmitter, Transmitter)
+        code = _linear.fit(images, DOWNSAMPLING)
+        kept = self.config.latent_channels
+        klt = (code.basis @ _linear.hadamard_packet(DOWNSAMPLING, STAGES - 1)).reshape(len(code.basis), -1, 2, 2)
+        deviation = code.variance[:kept].sqrt()
+        gain, _ = code.gains(torch.tensor(SNRTable.KNOTS_DB), kept)
+        log_power = (gain * deviation).square().clamp_min(_PRIOR_FLOOR).log()
 
-    Args:
-        transmitter: with at least 12, 48 and latent_channels channels.
-        receiver: of the same Config.
-        images: uint8 [3, H, W] training images.
-    """
-    code = _linear.fit(images, DOWNSAMPLING)
-    kept = receiver.config.latent_channels
-    klt = (code.basis @ _linear.hadamard_packet(DOWNSAMPLING, STAGES - 1)).reshape(len(code.basis), -1, 2, 2)
-    deviation = code.variance[:kept].sqrt()
-    gain, _ = code.gains(torch.tensor(SNRTable.KNOTS_DB), kept)
-    log_power = (gain * deviation).square().clamp_min(_PRIOR_FLOOR).log()
-
-    for level in range(STAGES - 1):
-        step = _linear.hadamard_step(3 * 4**level)
-        _linear.carry(transmitter.carriers[level], step)
-        _linear.carry(receiver.carriers[STAGES - 1 - level], step)
-    _linear.carry(transmitter.carriers[-1], klt[: transmitter.head.in_channels])
-    _linear.carry(receiver.carriers[0], klt[:kept])
-    _linear.pass_through(transmitter.head, 1 / deviation)
-    _linear.pass_through(receiver.head, deviation)
-    transmitter.log_power.values.copy_(log_power)
-    receiver.log_power.values.copy_(log_power)
-    offset = code.mean - 0.5
-    _linear.bias(transmitter.carriers[0])[:12] = -(_linear.hadamard_step(3).sum((2, 3)) @ offset)
-    _linear.bias(receiver.carriers[-1])[:] = offset
+        for level in range(STAGES - 1):
+            step = _linear.hadamard_step(3 * 4**level)
+            _linear.carry(transmitter.carriers[level], step)
+            _linear.carry(self.carriers[STAGES - 1 - level], step)
+        _linear.carry(transmitter.carriers[-1], klt[: transmitter.head.in_channels])
+        _linear.carry(self.carriers[0], klt[:kept])
+        _linear.pass_through(transmitter.head, 1 / deviation)
+        _linear.pass_through(self.head, deviation)
+        transmitter.log_power.values.copy_(log_power)
+        self.log_power.values.copy_(log_power)
+        offset = code.mean - 0.5
+        _linear.bias(transmitter.carriers[0])[:12] = -(_linear.hadamard_step(3).sum((2, 3)) @ offset)
+        _linear.bias(self.carriers[-1])[:] = offset

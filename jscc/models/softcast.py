@@ -18,10 +18,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from jscc import signals
-from jscc.models import _linear
+from jscc.models import _contract, _linear
+from jscc.models._contract import ReceiveOptions, SendOptions
 from jscc.signals import ChannelState, Layout, Side
 
 PADDING_PX = 16
@@ -36,7 +37,7 @@ _POWER_FLOOR = 1e-8
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(_contract.Config[SendOptions]):
     """Fixed for a checkpoint, although nothing is trained.
 
     Attributes:
@@ -55,7 +56,7 @@ class Config:
         if not 8 <= self.chunk_size <= 4096:
             raise ValueError(f"chunk_size must be in 8..4096, got {self.chunk_size}")
 
-    def layout(self, height_px: int, width_px: int) -> Layout:
+    def layout(self, height_px: int, width_px: int, options: SendOptions) -> Layout:
         """Return what an image of this size costs: rho symbols per padded sample, five codes and one per chunk."""
         height, width = _spectrum_size(height_px, width_px)
         rows, columns = signals.padded_size(height, width, self.chunk_size)
@@ -63,20 +64,10 @@ class Config:
         return Layout(channel_uses, _FIRST_CODES + 3 * rows * columns, CODE_BITS)
 
 
-@dataclass(frozen=True)
-class Options:
-    """A request has nothing to choose."""
-
-
-class Transmitter(nn.Module):
+class Transmitter(_contract.Transmitter[Config, SendOptions]):
     """Image to symbols; without parameters."""
 
-    def __init__(self, config: Config) -> None:
-        """Keep the configuration."""
-        super().__init__()
-        self.config = config
-
-    def forward(self, x: Tensor, snr_db: Tensor, options: Options) -> tuple[Tensor, Side]:
+    def forward(self, x: Tensor, snr_db: Tensor, options: SendOptions) -> tuple[Tensor, Side]:
         """Encode a batch of images of one size, in float32 even under autocast.
 
         Args:
@@ -104,15 +95,10 @@ class Transmitter(nn.Module):
         return s, Side(*size_px, torch.cat([scales, noise, colour, energies], dim=1), CODE_BITS)
 
 
-class Receiver(nn.Module):
+class Receiver(_contract.Receiver[Config, ReceiveOptions]):
     """Symbols to image; without parameters."""
 
-    def __init__(self, config: Config) -> None:
-        """Keep the configuration."""
-        super().__init__()
-        self.config = config
-
-    def forward(self, y: Tensor, side: Side, state: ChannelState, options: Options) -> Tensor:
+    def forward(self, y: Tensor, side: Side, state: ChannelState, options: ReceiveOptions) -> Tensor:
         """Estimate every sent coefficient by LMMSE, in float32 even under autocast; the others are 0.
 
         Args:
@@ -128,12 +114,12 @@ class Receiver(nn.Module):
             ValueError: k or the codes do not fit the image size.
         """
         size_px = side.height_px, side.width_px
-        signals.check_received(y, side, self.config.layout(*size_px))
+        signals.check_received(y, side, self.config.layout(*size_px, SendOptions()))
         with torch.autocast(y.device.type, enabled=False):
             scales, noise, colour, energies = torch.tensor_split(side.codes, (1, 2, _FIRST_CODES), dim=1)
             index, variance, power = _plan(self.config, size_px, energies, noise)
             scale = signals.dequantise_log2(scales, *SCALE_LOG2, CODE_BITS) * (scales > 0)
-            noise_power = scale.square() * state.noise_power[:, None]
+            noise_power = scale.square() * state.of_symbol(y.shape[1])
             z = y.float() * scale * (power * variance).sqrt() / (power + noise_power).clamp_min(_POWER_FLOOR)
             spectrum = z.new_zeros(len(z), 3, *_spectrum_size(*size_px))
             spectrum = spectrum.flatten(1).scatter(1, index, z).reshape(spectrum.shape)
@@ -148,7 +134,7 @@ def _plan(config: Config, size_px: tuple[int, int], energies: Tensor, noise: Ten
         Position in the flattened spectrum, told energy and power of every sent coefficient, [B, k] each: the strongest
         chunk first, equal ones by position.
     """
-    count = config.layout(*size_px).channel_uses
+    count = config.layout(*size_px, SendOptions()).channel_uses
     chunks = _chunks(_spectrum_size(*size_px), config.chunk_size, energies.device)
     order = energies.detach().round().sort(dim=1, descending=True, stable=True).indices
     position, told = chunks[order], energies.gather(1, order)[:, :, None]

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
-from jscc import checkpoints, config, models
+from jscc import checkpoints, models
+from jscc.models._contract import Receiver, SomeConfig, SomeReceiver, SomeTransmitter, Transmitter
 from jscc.serving.runtime import pick_device, pick_precision
 from jscc.signals import bandwidth_ratio
 from jscc.wire import convert, describe
@@ -36,8 +35,20 @@ class Hosted:
 
     card: checkpoints.Card
     method: models.Method
-    module: nn.Module
-    config: Any
+    module: SomeTransmitter | SomeReceiver
+    config: SomeConfig
+
+    @property
+    def transmitter(self) -> SomeTransmitter:
+        """The half, in a host of transmitters."""
+        assert isinstance(self.module, Transmitter)
+        return self.module
+
+    @property
+    def receiver(self) -> SomeReceiver:
+        """The half, in a host of receivers."""
+        assert isinstance(self.module, Receiver)
+        return self.module
 
     @property
     def parameters(self) -> int:
@@ -127,24 +138,23 @@ class Host:
 
 
 def _served(hosted: Hosted, half: checkpoints.Half) -> pb.ServedMethod:
-    options = convert.options_in_force(hosted.method.options_type())
-    card = hosted.card
-    channel_uses = hosted.config.layout(*NOMINAL_SIZE_PX).channel_uses
-    learned: dict[str, list[float]] = getattr(hosted.module, "learned", dict)()
+    card, method, defaults = hosted.card, hosted.method, hosted.method.send_options_type()
+    channel_uses = hosted.config.layout(*NOMINAL_SIZE_PX, defaults).channel_uses
+    learned = sorted(hosted.module.learned().items())
     return pb.ServedMethod(
         name=card.name,
         checkpoint=card.name,
         method=card.method,
-        transmitter_method=hosted.method.transmitter_method,
+        transmitter_method=method.transmitter_method,
         checkpoint_digest=card.digest,
         transmitter_digest=card.transmitter_digest,
         rho=bandwidth_ratio(channel_uses, *NOMINAL_SIZE_PX),
         parameters=hosted.parameters,
         config_json=json.dumps(card.config, sort_keys=True),
-        send_options=options if half == "transmitter" else {},
-        receive_options=options if half == "receiver" else {},
-        learned=[pb.LearnedValues(name=name, values=values) for name, values in sorted(learned.items())],
-        studies=[_study(hosted, study) for study in getattr(hosted.config, "studies", tuple)()],
+        send_options=convert.options_in_force(defaults) if half == "transmitter" else {},
+        receive_options=convert.options_in_force(method.receive_options_type()) if half == "receiver" else {},
+        learned=[pb.LearnedValues(name=name, values=values) for name, values in learned],
+        studies=[_study(hosted, study) for study in hosted.config.studies()],
         kodak_psnr_db=card.kodak_psnr_db,
         label=card.label,
         family=card.family,
@@ -153,7 +163,7 @@ def _served(hosted: Hosted, half: checkpoints.Half) -> pb.ServedMethod:
 
 def _study(hosted: Hosted, study: models.Study) -> pb.Study:
     where = f"studies of {hosted.card.name}"
-    config.from_mapping(hosted.method.options_type, study.options, where)
+    hosted.method.options(study.options, where)
     if study.images is not None and study.images < 1:
         raise ValueError(f"{where}: images must be at least 1, got {study.images}")
     return pb.Study(options=convert.options_to_wire(study.options), snr_db=study.snr_db, images=study.images or 0)

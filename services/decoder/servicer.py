@@ -36,7 +36,7 @@ class DecoderServicer:
         convert.require(request, "context", "side", "state")
         convert.check_context(request.context)
         hosted = self._pick(request.context)
-        options = convert.options_from_wire(hosted.method.options_type, request.options)
+        options = convert.options_from_wire(hosted.method.receive_options_type, request.options)
         side = tensors.side_from_wire(request.side, self._host.device)
         state = tensors.state_from_wire(request.state, self._host.device)
         y = tensors.symbols_from_wire(symbols).to(self._host.device)
@@ -44,7 +44,7 @@ class DecoderServicer:
             raise ValueError(f"symbols: a magnitude above {MAX_MAGNITUDE:g}")
         hop.lap("deserialize", time.perf_counter_ns())
         with self._host.computing():
-            x_hat = hosted.module(y, side, state, options)
+            x_hat = hosted.receiver(y, side, state, options)
             pixels = (x_hat[0].float() * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
         self._host.synchronise()
         hop.lap("compute", time.perf_counter_ns())
@@ -54,7 +54,7 @@ class DecoderServicer:
     def warm_up(self) -> None:
         """Decode the symbols of one grey image with every receiver."""
         for hosted in self._host.hosted:
-            layout = hosted.config.layout(*NOMINAL_SIZE_PX)
+            layout = hosted.config.layout(*NOMINAL_SIZE_PX, hosted.method.send_options_type())
             height_px, width_px = NOMINAL_SIZE_PX
             request = pb.DecodeRequest(
                 context=symbols_pb2.RequestContext(

@@ -34,14 +34,14 @@ class EncoderServicer:
         convert.require(request, "context", "told_snr_db")
         convert.check_context(request.context)
         hosted = self._pick(request.context)
-        options = convert.options_from_wire(hosted.method.options_type, request.options)
+        options = convert.options_from_wire(hosted.method.send_options_type, request.options)
         if not MIN_SNR_DB <= request.told_snr_db <= MAX_SNR_DB:
             raise ValueError(f"told_snr_db: {request.told_snr_db} is outside {MIN_SNR_DB:g}..{MAX_SNR_DB:g} dB")
         x = _to_tensor(image).to(self._host.device)
         snr_db = torch.tensor([request.told_snr_db], dtype=torch.float32, device=self._host.device)
         hop.lap("deserialize", time.perf_counter_ns())
         with self._host.computing():
-            s, side = hosted.module(x, snr_db, options)
+            s, side = hosted.transmitter(x, snr_db, options)
         self._host.synchronise()
         hop.lap("compute", time.perf_counter_ns())
         answer = pb.EncodeResponse(

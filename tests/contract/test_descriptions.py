@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from jscc import checkpoints, config, models
+from jscc import checkpoints, models
 from jscc.limits import MAX_SNR_DB, MIN_SNR_DB
-from jscc.models import Study, deepjscc
+from jscc.models import Study, _contract, deepjscc
 from jscc.serving.host import Host
 from jscc.wire import convert
 from services.orchestrator.sweep.plan import MAX_SNRS
@@ -20,10 +20,10 @@ every_method = pytest.mark.parametrize("name", models.names())
 @every_method
 def test_studies_are_options_that_the_method_takes(name: str) -> None:
     method = models.load(name)
-    studies: tuple[Study, ...] = getattr(method.config_type(), "studies", tuple)()
+    studies: tuple[Study, ...] = method.config_type().studies()
     assert isinstance(studies, tuple)
     for study in studies:
-        config.from_mapping(method.options_type, study.options, name)
+        method.options(study.options, name)
         assert 1 <= len(study.snr_db) <= MAX_SNRS
         assert all(MIN_SNR_DB <= snr_db <= MAX_SNR_DB for snr_db in study.snr_db)
         assert study.images is None or study.images >= 1
@@ -33,8 +33,9 @@ def test_studies_are_options_that_the_method_takes(name: str) -> None:
 
 @every_method
 def test_options_have_defaults_that_fit_the_wire(name: str) -> None:
-    options = models.load(name).options_type()
-    assert convert.plain_options(convert.options_in_force(options)) == dataclasses.asdict(options)
+    method = models.load(name)
+    for options in (method.send_options_type(), method.receive_options_type()):
+        assert convert.plain_options(convert.options_in_force(options)) == dataclasses.asdict(options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ class TalkativeConfig(deepjscc.Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class TalkativeOptions:
+class TalkativeOptions(_contract.ReceiveOptions):
     """An option."""
 
     K: int = 4
@@ -65,7 +66,7 @@ class TalkativeReceiver(deepjscc.Receiver):
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A checkpoint of a method that says all that a method may say."""
     monkeypatch.setattr(deepjscc, "Config", TalkativeConfig)
-    monkeypatch.setattr(deepjscc, "Options", TalkativeOptions)
+    monkeypatch.setattr(deepjscc, "ReceiveOptions", TalkativeOptions)
     monkeypatch.setattr(deepjscc, "Receiver", TalkativeReceiver)
     chosen = TalkativeConfig(stage_channels=(12, 48, 192, 192), latent_channels=48)
     with torch.random.fork_rng(devices=[]):
@@ -98,8 +99,6 @@ def test_a_study_of_an_option_that_is_not_there_ends_the_start(folder: Path, mon
 def test_learned_values_are_lists_of_numbers(name: str) -> None:
     method = models.load(name)
     for half in (method.transmitter_type, method.receiver_type):
-        if not hasattr(half, "learned"):
-            continue
         with torch.random.fork_rng(devices=[]):
             learned = half(method.config_type()).requires_grad_(False).learned()
         for values in learned.values():

@@ -2,18 +2,33 @@
 
 import dataclasses
 import inspect
-from functools import cache
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from small_methods import (
+    add_noise,
+    batch,
+    halves,
+    in_training,
+    layout_of,
+    receive_options,
+    received,
+    send,
+    send_options,
+    small,
+    squared_error,
+)
+from torch import nn
 
 from jscc import checkpoints, config, models
-from jscc.channels.awgn import Awgn
 from jscc.draws import Draws
+from jscc.link import Link
+from jscc.models import _contract
+from jscc.models._contract import Objective
 from jscc.signals import ChannelState, Layout, Side
 
 REPOSITORY = Path(__file__).parents[2]
@@ -23,70 +38,32 @@ RECIPES = sorted((REPOSITORY / "configs").glob("*.toml"))
 every_method = pytest.mark.parametrize("name", models.names())
 
 
-@cache
-def halves(name: str) -> tuple[nn.Module, nn.Module]:
-    """Return both halves of the default Config, with every weight moved a little.
-
-    Fresh networks hold zeros, such as gates that do not look at the SNR yet; trained ones do not.
-    """
-    method = models.load(name)
-    generator = torch.Generator().manual_seed(1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        chosen = method.config_type()
-        transmitter, receiver = method.transmitter_type(chosen), method.receiver_type(chosen)
-    with torch.no_grad():
-        for parameter in (*transmitter.parameters(), *receiver.parameters()):
-            parameter.add_(0.01 * torch.randn(parameter.shape, generator=generator))
-    return transmitter.eval(), receiver.eval()
-
-
-def batch(height_px: int, width_px: int, count: int = 2) -> Tensor:
-    return torch.rand(count, 3, height_px, width_px, generator=torch.Generator().manual_seed(0))
-
-
-def options(name: str) -> Any:
-    return models.load(name).options_type()
-
-
-def add_noise(s: Tensor, snr_db: Tensor, seed: int = 2) -> tuple[Tensor, ChannelState]:
-    channel = Awgn(snr_db)
-    y, truth = channel.apply(s, channel.draw(s.shape, Draws(torch.Generator().manual_seed(seed))))
-    return y, truth.state()
-
-
-@torch.no_grad()
-def send(name: str, x: Tensor, *snrs_db: float) -> tuple[Tensor, Side, Tensor]:
-    transmitter, receiver = halves(name)
-    snr_db = torch.tensor(snrs_db)
-    s, side = transmitter(x, snr_db, options(name))
-    return s, side, receiver(*received(s, side, snr_db), options(name))
-
-
-def received(s: Tensor, side: Side, snr_db: Tensor) -> tuple[Tensor, Side, ChannelState]:
-    y, state = add_noise(s, snr_db)
-    return y, side, state
-
-
 def test_there_are_methods() -> None:
     assert models.names()
     assert models.names() == sorted(set(models.names()))
     assert not [name for name in models.names() if name.startswith("_")]
 
 
+def test_methods_are_listed_without_torch() -> None:
+    listing = "import sys, jscc.models; jscc.models.names(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", listing], check=False, timeout=60).returncode == 0
+
+
 @every_method
-def test_a_method_is_its_four_classes(name: str) -> None:
+def test_a_method_is_its_five_classes(name: str) -> None:
     method = models.load(name)
     assert method.name == name
-    for settings_type in (method.config_type, method.options_type):
-        assert dataclasses.is_dataclass(settings_type)
+    assert issubclass(method.send_options_type, _contract.SendOptions)
+    assert issubclass(method.receive_options_type, _contract.ReceiveOptions)
+    assert _contract.Config in method.config_type.__mro__
+    for settings_type in (method.config_type, method.send_options_type, method.receive_options_type):
         frozen = settings_type()  # every field has a default
         for field in dataclasses.fields(frozen):
             with pytest.raises(dataclasses.FrozenInstanceError):
                 setattr(frozen, field.name, getattr(frozen, field.name))
         assert settings_type.__dataclass_params__.frozen
-    assert issubclass(method.transmitter_type, nn.Module)
-    assert issubclass(method.receiver_type, nn.Module)
+    assert issubclass(method.transmitter_type, _contract.Transmitter)
+    assert issubclass(method.receiver_type, _contract.Receiver)
     assert method.transmitter_method in models.names()
 
 
@@ -98,10 +75,16 @@ def test_the_receiver_has_no_parameter_for_the_source_image(name: str) -> None:
 
 
 @every_method
-def test_options_can_travel(name: str) -> None:
+def test_options_can_travel_and_belong_to_one_end(name: str) -> None:
     """A request's options are whole or real numbers, switches and names, each with a default."""
-    for field in dataclasses.fields(options(name)):
-        assert type(getattr(options(name), field.name)) in (int, float, bool, str), field.name
+    values = [dataclasses.asdict(options) for options in (send_options(name), receive_options(name))]
+    for option, value in (values[0] | values[1]).items():
+        assert type(value) in (int, float, bool, str), option
+    assert not values[0].keys() & values[1].keys()
+    assert models.load(name).options(values[0] | values[1], name) == (send_options(name), receive_options(name))
+    known = ", ".join(sorted(values[0] | values[1])) or "none"
+    with pytest.raises(ValueError, match=rf"^{name}: unknown key 'no_such' \(known: {known}\)$"):
+        models.load(name).options({"no_such": 1}, name)
 
 
 @every_method
@@ -114,15 +97,16 @@ def test_a_recipe_is_of_the_method_that_it_is_named_after(recipe: Path) -> None:
     table = config.load_toml(recipe)["method"]
     assert table["name"] in models.names()
     assert recipe.stem == table["name"] or recipe.stem.startswith(table["name"] + "_")
-    built = config.from_mapping(models.load(table["name"]).config_type, table["config"], str(recipe))
-    assert isinstance(built.layout(512, 768), Layout)
+    method = models.load(table["name"])
+    built = config.from_mapping(method.config_type, table["config"], str(recipe))
+    assert isinstance(built.layout(512, 768, method.send_options_type()), Layout)
 
 
 @every_method
 @pytest.mark.parametrize(("height_px", "width_px"), SIZES_PX)
 def test_images_of_any_size_cross_the_link(name: str, height_px: int, width_px: int) -> None:
     x = batch(height_px, width_px)
-    layout = models.load(name).config_type().layout(height_px, width_px)
+    layout = layout_of(name, height_px, width_px)
     s, side, x_hat = send(name, x, 0.0, 20.0)
     assert s.shape == (2, layout.channel_uses)
     assert s.dtype == torch.float32
@@ -137,7 +121,7 @@ def test_images_of_any_size_cross_the_link(name: str, height_px: int, width_px: 
 @every_method
 @pytest.mark.parametrize(("height_px", "width_px"), SIZES_PX)
 def test_side_information_is_what_was_declared(name: str, height_px: int, width_px: int) -> None:
-    layout = models.load(name).config_type().layout(height_px, width_px)
+    layout = layout_of(name, height_px, width_px)
     _, side, _ = send(name, batch(height_px, width_px), 0.0, 20.0)
     assert side.codes.shape == (2, layout.code_count)
     assert side.code_bits == layout.code_bits
@@ -166,19 +150,19 @@ def test_every_image_has_its_own_snr(name: str) -> None:
     transmitter, receiver = halves(name)
     snr_db = torch.tensor([-5.0, 20.0])
     with torch.no_grad():
-        s, side = transmitter(x, snr_db, options(name))
+        s, side = transmitter(x, snr_db, send_options(name))
         noise_power = torch.pow(10, -snr_db / 10)
         same = s[:1].expand(2, -1)
         codes = side.codes[:1].expand(2, -1)
-        x_hat = receiver(same, dataclasses.replace(side, codes=codes), ChannelState(noise_power), options(name))
+        x_hat = receiver(same, dataclasses.replace(side, codes=codes), ChannelState(noise_power), receive_options(name))
         for row in range(2):
-            alone, told = transmitter(x[row : row + 1], snr_db[row : row + 1], options(name))
+            alone, told = transmitter(x[row : row + 1], snr_db[row : row + 1], send_options(name))
             torch.testing.assert_close(s[row : row + 1], alone, atol=1e-4, rtol=1e-4)
             assert torch.equal(side.codes[row : row + 1], told.codes)
             one = dataclasses.replace(side, codes=codes[:1])
             state = ChannelState(noise_power[row : row + 1])
             torch.testing.assert_close(
-                x_hat[row : row + 1], receiver(same[:1], one, state, options(name)), atol=1e-4, rtol=1e-4
+                x_hat[row : row + 1], receiver(same[:1], one, state, receive_options(name)), atol=1e-4, rtol=1e-4
             )
     looks = [(s[0] - s[1]).abs().max() > 1e-3, (x_hat[0] - x_hat[1]).abs().max() > 1e-3]
     assert any(looks)
@@ -201,9 +185,9 @@ def test_the_received_symbols_matter(name: str) -> None:
     transmitter, receiver = halves(name)
     x = batch(64, 48)
     with torch.no_grad():
-        s, side = transmitter(x, torch.full((2,), 20.0), options(name))
+        s, side = transmitter(x, torch.full((2,), 20.0), send_options(name))
         y, state = add_noise(s, torch.zeros(2))[0], ChannelState(torch.full((2,), 0.01))
-        noisy, clean = receiver(y, side, state, options(name)), receiver(s, side, state, options(name))
+        noisy, clean = receiver(y, side, state, receive_options(name)), receiver(s, side, state, receive_options(name))
     assert not torch.allclose(noisy, clean, atol=1e-3)
 
 
@@ -213,8 +197,8 @@ def test_a_received_picture_stays_within_black_and_white(name: str) -> None:
     transmitter, receiver = halves(name)
     x, snr_db = batch(17, 33), torch.full((2,), 20.0)
     with torch.no_grad():
-        s, side = transmitter(x, snr_db, options(name))
-        x_hat = receiver(1000 * s, side, ChannelState(torch.full((2,), 0.01)), options(name))
+        s, side = transmitter(x, snr_db, send_options(name))
+        x_hat = receiver(1000 * s, side, ChannelState(torch.full((2,), 0.01)), receive_options(name))
     assert torch.isfinite(x_hat).all()
     assert x_hat.min() >= 0
     assert x_hat.max() <= 1
@@ -226,28 +210,48 @@ def test_wrong_symbols_and_codes_are_refused(name: str) -> None:
     s, side, _ = send(name, batch(17, 33), 0.0, 0.0)
     state = ChannelState(torch.ones(2))
     with pytest.raises(ValueError, match=r"^symbols: "):
-        receiver(s[:, :-1], side, state, options(name))
+        receiver(s[:, :-1], side, state, receive_options(name))
     with pytest.raises(ValueError, match=r"^(symbols|side\.codes): "):
-        receiver(s, dataclasses.replace(side, height_px=200), state, options(name))
+        receiver(s, dataclasses.replace(side, height_px=200), state, receive_options(name))
     extra = dataclasses.replace(side, codes=torch.zeros(2, side.codes.shape[1] + 1))
     with pytest.raises(ValueError, match=r"^side\.codes: "):
-        receiver(s, extra, state, options(name))
+        receiver(s, extra, state, receive_options(name))
+
+
+@every_method
+def test_codes_of_nothing_but_zeros_stand_for_the_default_options(name: str) -> None:
+    """So a decoder can warm up without its transmitter."""
+    layout = layout_of(name, 64, 48)
+    side = Side(64, 48, torch.zeros(1, layout.code_count), layout.code_bits)
+    with torch.no_grad():
+        x_hat = halves(name)[1](
+            torch.zeros(1, layout.channel_uses), side, ChannelState(torch.ones(1)), receive_options(name)
+        )
+    assert x_hat.shape == (1, 3, 64, 48)
+    assert torch.isfinite(x_hat).all()
+
+
+@every_method
+def test_noise_of_one_power_may_be_told_symbol_by_symbol(name: str) -> None:
+    s, side, _ = send(name, batch(64, 48), 3.0, 15.0)
+    y, side, state = received(s, side, torch.tensor([3.0, 15.0]))
+    each = ChannelState(state.noise_power[:, None].repeat(1, s.shape[1]))
+    with torch.no_grad():
+        expected, found = (halves(name)[1](y, side, told, receive_options(name)) for told in (state, each))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 @every_method
 def test_gradients_reach_the_transmitter_through_the_channel(name: str) -> None:
     if models.load(name).transmitter_method != name:
         pytest.skip("only a receiver: another method trains its transmitter")
-    transmitter, receiver = halves(name)
-    if not getattr(transmitter, "differentiable", True):
-        assert not [*transmitter.parameters(), *receiver.parameters()]
+    if not halves(name)[0].differentiable:
+        assert not [parameter for half in halves(name) for parameter in half.parameters()]
         pytest.skip("no gradient, and nothing that would need one")
     x, snr_db = batch(17, 33).requires_grad_(), torch.tensor([0.0, 20.0])
-    try:
-        transmitter.train()
-        receiver.train()
-        s, side = transmitter(x, snr_db, options(name))
-        x_hat = receiver(*received(s, side, snr_db), options(name))
+    with in_training(name) as (transmitter, receiver):
+        s, side = transmitter(x, snr_db, send_options(name))
+        x_hat = receiver(*received(s, side, snr_db), receive_options(name))
         (x_hat - x.detach()).square().mean().backward()
         assert x.grad is not None  # also of a method with nothing to train
         assert torch.isfinite(x.grad).all()
@@ -256,16 +260,31 @@ def test_gradients_reach_the_transmitter_through_the_channel(name: str) -> None:
         reached = [gradient for gradient in gradients if gradient is not None and gradient.any()]
         assert all(torch.isfinite(gradient).all() for gradient in reached)
         assert len(reached) >= len(gradients) / 2
-    finally:
-        transmitter.zero_grad(set_to_none=True)
-        transmitter.eval()
-        receiver.eval()
+
+
+@every_method
+@pytest.mark.parametrize("share", [1, 2, 3])
+def test_processes_that_share_a_batch_do_what_one_does(name: str, share: int) -> None:
+    if not halves(name)[0].differentiable:
+        pytest.skip("nothing to train")
+    x, snr_db = batch(32, 32, 6), torch.linspace(-5, 20, 6)
+
+    def part(link: Link, rows: slice) -> Objective:
+        draws = Draws(torch.Generator().manual_seed(3), rows, len(x))
+        return link.objective(x[rows], snr_db[rows], draws, squared_error)
+
+    with in_training(name) as both, torch.no_grad():
+        link = Link(models.load(name), *both)
+        whole = part(link, slice(0, 6))
+        parts = [part(link, slice(first, first + share)) for first in range(0, 6, share)]
+    torch.testing.assert_close(torch.cat([it.x_hat for it in parts]), whole.x_hat, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(torch.stack([it.loss for it in parts]).mean(), whole.loss, atol=0, rtol=1e-4)
+    assert whole.terms["squared_error"] == squared_error(whole.x_hat, x).loss
 
 
 @every_method
 def test_each_half_loads_alone_and_does_the_same(name: str, tmp_path: Path) -> None:
-    method = models.load(name)
-    card = checkpoints.Card(name, name, "", "", dataclasses.asdict(method.config_type()))
+    card = checkpoints.Card(name, name, "", "", dataclasses.asdict(small(name)))
     card = checkpoints.save(tmp_path, card, *halves(name))
     tensors = load_file(tmp_path / f"{name}.safetensors")
     loaded: dict[str, nn.Module] = {}
@@ -276,12 +295,12 @@ def test_each_half_loads_alone_and_does_the_same(name: str, tmp_path: Path) -> N
         save_file(only, folder / f"{name}.safetensors")
         digest = checkpoints.digest_of((folder / f"{name}.safetensors").read_bytes())
         loaded[half] = checkpoints.load(folder, dataclasses.replace(card, digest=digest), half)  # type: ignore[arg-type]
-    assert checkpoints.config_of(card) == method.config_type()
+    assert checkpoints.config_of(card) == small(name)
     x, snr_db = batch(17, 33), torch.tensor([0.0, 20.0])
     s, side, x_hat = send(name, x, 0.0, 20.0)
     with torch.no_grad():
-        s_loaded, _ = loaded["transmitter"](x, snr_db, options(name))
-        x_hat_loaded = loaded["receiver"](*received(s, side, snr_db), options(name))
+        s_loaded, _ = loaded["transmitter"](x, snr_db, send_options(name))
+        x_hat_loaded = loaded["receiver"](*received(s, side, snr_db), receive_options(name))
     # Weights are rounded to 11 bits: symbols of power 1 and pixels in [0, 1] move by far less than noise of 20 dB.
     assert (s - s_loaded).square().mean().sqrt() < 0.05
     assert (x_hat - x_hat_loaded).square().mean().sqrt() < 0.02

@@ -62,10 +62,9 @@ class Plan:
     remainder: Tensor
 
 
-def word_energy(noise_power: Tensor, margin_db: float) -> Tensor:
-    """Return the energy float64 [B] of codewords that stand a noise power [B] and margin_db more of it."""
-    energy: Tensor = noise_power.double() * (_WORD_ENERGY * 10 ** (margin_db / 10))
-    return energy
+def word_energy(noise_power: Tensor, margin_db: Tensor) -> Tensor:
+    """Return the energy float64 [B] of codewords that stand a noise power [B] and margin_db [B] more of it."""
+    return noise_power.double() * (_WORD_ENERGY * torch.pow(10, margin_db.double() / 10))
 
 
 def plan(levels: Tensor, noise_power: Tensor, word_energy: Tensor, threshold: Tensor) -> Plan:
@@ -192,16 +191,19 @@ def receive(code: Plan, y: Tensor, noise_power: Tensor, words: int | None = None
     Args:
         code: how they were sent.
         y: [B, k] received symbols.
-        noise_power: [B].
+        noise_power: [B, k] of every symbol.
         words: as many as any image of the batch has, for not decoding more; None when that would mean to wait.
 
     Returns:
         [B, 48 k / 240], 0 beyond the words.
     """
     most = code.bits.shape[1] // convolutional.BITS if words is None else words
-    chips = y.detach().flip(1)[:, : most * convolutional.CHIPS].reshape(len(y), most, convolutional.CHIPS)
-    gain = code.amplitude / noise_power.clamp_min(1e-9)
-    signs = convolutional.decode(chips * gain[:, None, None]).flatten(1)
+    chips, noise = (
+        part.flip(1)[:, : most * convolutional.CHIPS].reshape(len(y), most, convolutional.CHIPS)
+        for part in (y.detach(), noise_power)
+    )
+    gain = code.amplitude[:, None, None] / noise.clamp_min(1e-9)
+    signs = convolutional.decode(chips * gain).flatten(1)
     return F.pad(signs, (0, code.bits.shape[1] - signs.shape[1]))
 
 

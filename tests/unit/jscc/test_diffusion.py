@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jscc.models import deepjscc, diffusion
-from jscc.models.diffusion import Config, Options, Receiver
+from jscc.draws import Draws
+from jscc.models import _contract, deepjscc, diffusion
+from jscc.models._contract import Received, Score
+from jscc.models.diffusion import Config, ReceiveOptions, Receiver
 from jscc.signals import ChannelState, Side
 
 SMALL = Config(stage_channels=(4, 4, 4, 8), latent_channels=4, widths=(16, 16), blocks=1)
@@ -42,19 +44,19 @@ def test_without_strength_or_steps_it_is_deepjsccs_receiver(receiver: Receiver) 
     first = deepjscc.Receiver(SMALL).eval()
     other = Receiver(SMALL).eval()
     other.listen_to(first)
-    expected = first(*received(), deepjscc.Options())
-    assert torch.equal(other(*received(), Options(strength=0.0)), expected)
-    assert torch.equal(other(*received(), Options(steps=0)), expected)
-    assert not torch.equal(receiver(*received(), Options(steps=2)), expected)
+    expected = first(*received(), _contract.ReceiveOptions())
+    assert torch.equal(other(*received(), ReceiveOptions(strength=0.0)), expected)
+    assert torch.equal(other(*received(), ReceiveOptions(steps=0)), expected)
+    assert not torch.equal(receiver(*received(), ReceiveOptions(steps=2)), expected)
 
 
 @torch.no_grad()
 def test_the_seed_decides_the_image(receiver: Receiver) -> None:
-    one, again, other = (receiver(*received(), Options(seed=seed)) for seed in (7, 7, 8))
+    one, again, other = (receiver(*received(), ReceiveOptions(seed=seed)) for seed in (7, 7, 8))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
     y, side, state = received()
-    both = receiver(y.expand(2, -1), side, ChannelState(state.noise_power.expand(2)), Options(seed=7))
+    both = receiver(y.expand(2, -1), side, ChannelState(state.noise_power.expand(2)), ReceiveOptions(seed=7))
     torch.testing.assert_close(both, one.expand(2, -1, -1, -1), atol=1e-5, rtol=0)
 
 
@@ -82,7 +84,7 @@ def test_sampling_with_the_true_velocity_gives_the_true_residual(receiver: Recei
 @torch.no_grad()
 def test_an_image_of_any_size_comes_back_in_its_size(receiver: Receiver) -> None:
     y, _, state = received(1, 48)
-    image = receiver(y, Side(33, 47, torch.full((1, 1), 128.0), 8), state, Options(steps=1))
+    image = receiver(y, Side(33, 47, torch.full((1, 1), 128.0), 8), state, ReceiveOptions(steps=1))
     assert image.shape == (1, 3, 33, 47)
 
 
@@ -91,7 +93,9 @@ def test_training_moves_the_refinement_only(receiver: Receiver) -> None:
     assert not receiver.first.training
     x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     generator = torch.Generator().manual_seed(3)
-    loss, x_hat = receiver.objective(x, received(2), lambda a, b: (a - b).square().mean(), generator)
+    loss, x_hat, _ = receiver.objective(
+        x, Received(*received(2)), ReceiveOptions(), lambda a, b: Score((a - b).square().mean(), {}), Draws(generator)
+    )
     loss.backward()  # type: ignore[no-untyped-call]
     assert x_hat.shape == x.shape
     assert all(parameter.grad is None for parameter in receiver.first.parameters())
@@ -109,4 +113,4 @@ def test_training_moves_the_refinement_only(receiver: Receiver) -> None:
 )
 def test_options_out_of_range_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Options(**wrong)
+        ReceiveOptions(**wrong)

@@ -20,7 +20,8 @@ from jscc.channels.awgn import Awgn
 from jscc.data import samples
 from jscc.draws import Draws
 from jscc.images import Pixels, read_image
-from jscc.models.digital import ADAPTIVE, CODE_BITS, NOTHING, SCALE_LOG2, Config, Options, Receiver, Transmitter
+from jscc.models._contract import ReceiveOptions
+from jscc.models.digital import ADAPTIVE, CODE_BITS, NOTHING, SCALE_LOG2, Config, Receiver, SendOptions, Transmitter
 from jscc.serving import tensors
 from jscc.serving.host import Host
 from jscc.signals import ChannelState, Side, dequantise_log2
@@ -51,13 +52,13 @@ def pixels_of(x: Tensor) -> Pixels:
 
 
 def encode(x: Tensor, snr_db: float, scheme: int = ADAPTIVE, config: Config | None = None) -> tuple[Tensor, Side]:
-    s, side = Transmitter(config or Config())(x, torch.full((len(x),), snr_db), Options(scheme))
+    s, side = Transmitter(config or Config())(x, torch.full((len(x),), snr_db), SendOptions(scheme))
     return s, side
 
 
 def decode(y: Tensor, side: Side, noise_power: float, config: Config | None = None) -> Tensor:
     state = ChannelState(torch.full((len(y),), noise_power))
-    x_hat: Tensor = Receiver(config or Config())(y, side, state, Options())
+    x_hat: Tensor = Receiver(config or Config())(y, side, state, ReceiveOptions())
     return x_hat
 
 
@@ -108,7 +109,7 @@ def test_quality_rises_with_the_snr_that_the_transmitter_is_told() -> None:
 
 def test_images_of_a_batch_have_their_own_schemes_and_files() -> None:
     x, snr_db = torch.cat([photo(), photo().flip(3), photo()]), torch.tensor([20.0, 10.0, -30.0])
-    s, side = Transmitter(Config())(x, snr_db, Options())
+    s, side = Transmitter(Config())(x, snr_db, SendOptions())
     assert side.codes[:, 0].tolist() == [mcs.choose(20.0), mcs.choose(10.0), NOTHING]
     torch.testing.assert_close(s.square().mean(dim=1), torch.ones(3), atol=1e-5, rtol=0)
     x_hat = decode(s, side, 0.0)
@@ -134,7 +135,7 @@ def test_the_told_scale_undoes_the_normalisation() -> None:
     [(1, 1, 0.25, 2), (17, 33, 0.25, 420), (512, 768, 0.25, 294912), (512, 768, 0.125, 147456)],
 )
 def test_cost_of_an_image(height_px: int, width_px: int, rho: float, symbols: int) -> None:
-    layout = Config(rho).layout(height_px, width_px)
+    layout = Config(rho).layout(height_px, width_px, SendOptions())
     assert dataclasses.astuple(layout) == (symbols, 5, 8)
 
 
@@ -154,8 +155,8 @@ def test_what_crosses_the_wire_is_enough() -> None:
     )
     assert side.header_bits == 12 + 12 + 5 * 8
     assert torch.equal(decode(s, told, 0.0), decode(s, side, 0.0))
-    options = convert.options_from_wire(Options, convert.options_in_force(Options(SIXTEEN_QAM)))
-    assert options == Options(SIXTEEN_QAM)
+    options = convert.options_from_wire(SendOptions, convert.options_in_force(SendOptions(SIXTEEN_QAM)))
+    assert options == SendOptions(SIXTEEN_QAM)
 
 
 def test_nothing_depends_on_global_randomness_or_the_callers_modes() -> None:
@@ -190,7 +191,7 @@ def test_another_scheme_than_was_sent_gives_the_mean_colour() -> None:
 @pytest.mark.parametrize("scheme", [-2, len(mcs.TABLE)])
 def test_a_scheme_out_of_range_is_named(scheme: int) -> None:
     with pytest.raises(ValueError, match=rf"^mcs must be in -1\.\.31, got {scheme}"):
-        Options(scheme)
+        SendOptions(scheme)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ importlib.util.find_spec = lambda name, *rest: None if name == "sionna" else fou
 from jscc import models
 assert "digital" in models.names()
 method = models.load("digital")
-method.config_type().layout(512, 768)
+method.config_type().layout(512, 768, method.send_options_type())
 assert not {"sionna", "PIL"} & set(sys.modules)
 for half in (method.transmitter_type, method.receiver_type):
     try:

@@ -21,7 +21,7 @@ def falling_levels(count: int = 1, octaves: float = 1.5) -> Tensor:
 
 def design(levels: Tensor, snr_db: float, margin_db: float = 0.0) -> hybrid.Plan:
     noise_power = noise_variance(torch.full((len(levels),), snr_db))
-    energy = hybrid.word_energy(noise_power, margin_db)
+    energy = hybrid.word_energy(noise_power, torch.tensor([margin_db]))
     return hybrid.plan(levels, noise_power, energy, hybrid.choose_threshold(levels, noise_power, energy))
 
 
@@ -74,9 +74,9 @@ def test_symbols_of_bits_are_in_the_last_uses_and_come_back() -> None:
     torch.testing.assert_close(symbols[:, -chips:].abs(), code.amplitude.expand(1, chips))
     told = int(code.words.item()) * convolutional.BITS
     noise_power = torch.tensor([0.01])
-    received = hybrid.receive(code, symbols, noise_power)
+    received = hybrid.receive(code, symbols, noise_power.expand(1, USES))
     torch.testing.assert_close(received[:, :told], signs[:, :told])
-    only = hybrid.receive(code, symbols, noise_power, int(code.words.item()))
+    only = hybrid.receive(code, symbols, noise_power.expand(1, USES), int(code.words.item()))
     assert torch.equal(only[:, :told], received[:, :told])
     assert only.shape == received.shape
 
@@ -87,7 +87,7 @@ def test_the_threshold_is_never_worse_than_the_linear_code(snr_db: float, octave
     """Its expected error, with every part counted here from the plan, is at most that of lambda s2 / (p + s2)."""
     levels = falling_levels(octaves=octaves)
     noise_power = noise_variance(torch.tensor([snr_db])).double()
-    energy = hybrid.word_energy(noise_power, margin_db)
+    energy = hybrid.word_energy(noise_power, torch.tensor([margin_db]))
     chosen = hybrid.choose_threshold(levels, noise_power, energy)
 
     def error(threshold: Tensor) -> float:
@@ -111,7 +111,21 @@ def test_a_code_with_no_room_for_a_word_is_linear() -> None:
     assert signs.shape == (1, 0)
     assert torch.equal(left, values()[:, : levels.shape[1]])
     assert (hybrid.send(code, signs) == 0).all()
-    assert hybrid.receive(code, left, torch.ones(1)).shape == (1, 0)
+    assert hybrid.receive(code, left, torch.ones(left.shape)).shape == (1, 0)
+
+
+def test_chips_that_are_told_to_be_noise_do_not_count() -> None:
+    """An eighth of the chips arrives upside down; the code of rate 1/2 bears their loss, and not their weight."""
+    code = design(falling_levels(), 5.0)
+    signs, _ = hybrid.quantise(code, values())
+    symbols, told = hybrid.send(code, signs), int(code.words.item()) * convolutional.BITS
+    lost = torch.rand(symbols.shape, generator=torch.Generator().manual_seed(6)) < 0.125
+    arrived = torch.where(lost, -symbols, symbols)
+    noise_power = noise_variance(torch.tensor([[5.0]])).expand(1, USES)
+    known = hybrid.receive(code, arrived, torch.where(lost, 1e6, noise_power))
+    assert torch.equal(known[:, :told].sign(), signs[:, :told])
+    unknown = hybrid.receive(code, arrived, noise_power)
+    assert not torch.equal(unknown[:, :told].sign(), signs[:, :told])
 
 
 def test_bits_in_doubt_cost_what_they_say() -> None:
@@ -125,7 +139,7 @@ def test_bits_in_doubt_cost_what_they_say() -> None:
     noise_power = noise_variance(torch.full((300,), 0.0))
     noise = torch.randn(300, USES, generator=torch.Generator().manual_seed(5))
     received = hybrid.send(code, signs) + noise_power.sqrt()[:, None] * noise
-    told, doubt = hybrid.dequantise(code, hybrid.receive(code, received, noise_power))
+    told, doubt = hybrid.dequantise(code, hybrid.receive(code, received, noise_power[:, None].expand(300, USES)))
     exact, _ = hybrid.dequantise(code, signs)
     assert doubt.sum() > 0
     assert (told - exact).square().sum().item() == pytest.approx(doubt.sum().item(), rel=0.08)

@@ -12,10 +12,9 @@ from torch import Tensor
 from jscc.channels.awgn import Awgn
 from jscc.draws import Draws
 from jscc.models import _linear, deepjscc
+from jscc.models._contract import ReceiveOptions, SendOptions
 from jscc.models._layers import ResidualBlock, SNRAttention
 from jscc.models._linear import LinearCode
-
-OPTIONS = deepjscc.Options()
 
 
 def code_of(*variance: float) -> LinearCode:
@@ -180,7 +179,7 @@ def fresh(config: deepjscc.Config) -> tuple[deepjscc.Transmitter, deepjscc.Recei
 def initialised(smooth_images: list[Tensor]) -> tuple[deepjscc.Transmitter, deepjscc.Receiver]:
     """The full-size model."""
     halves = fresh(deepjscc.Config())
-    deepjscc.initialise(*halves, smooth_images)
+    halves[1].initialise(halves[0], smooth_images)
     return halves
 
 
@@ -207,10 +206,10 @@ def psnr_db(x: Tensor, x_hat: Tensor) -> float:
 @torch.no_grad()
 def through(halves: tuple[deepjscc.Transmitter, deepjscc.Receiver], x: Tensor, snr_db: float) -> Tensor:
     told = torch.full((len(x),), snr_db)
-    s, side = halves[0](x, told, OPTIONS)
+    s, side = halves[0](x, told, SendOptions())
     channel = Awgn(told)
     y, truth = channel.apply(s, channel.draw(s.shape, Draws(torch.Generator().manual_seed(1))))
-    x_hat: Tensor = halves[1](y, side, truth.state(), OPTIONS)
+    x_hat: Tensor = halves[1](y, side, truth.state(), ReceiveOptions())
     return x_hat
 
 
@@ -225,7 +224,7 @@ def test_the_transmitter_sends_the_water_filled_coefficients(
     x = batch(smooth_images[:4])
     told = torch.full((4,), snr_db)
     with torch.no_grad():
-        s, _ = initialised[0](x, told, OPTIONS)
+        s, _ = initialised[0](x, told, SendOptions())
     gain, _ = code.gains(told[:1], 192)
     expected = (coefficients(code, x)[:, :192] * gain[0, :, None, None]).flatten(1)
     expected = expected / expected.square().mean(dim=1, keepdim=True).sqrt()

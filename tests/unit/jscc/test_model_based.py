@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from jscc import config
-from jscc.models.model_based import Config, Options, Receiver, Transmitter, initialise
+from jscc.draws import Draws
+from jscc.models._contract import Received, Score, SendOptions
+from jscc.models.model_based import Config, ReceiveOptions, Receiver, Transmitter
 from jscc.signals import ChannelState, Side, dequantise_log2, noise_variance
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -28,7 +30,7 @@ def started() -> tuple[Transmitter, Receiver]:
     torch.manual_seed(0)
     chosen = Config(stage_channels=(12, 48, 48), latent_channels=12, iterations=4, denoiser_channels=8)
     transmitter, receiver = Transmitter(chosen), Receiver(chosen)
-    initialise(transmitter, receiver, images())
+    receiver.initialise(transmitter, images())
     return transmitter.eval(), receiver.eval()
 
 
@@ -50,7 +52,7 @@ def test_the_shipped_recipes_have_the_papers_size(name: str) -> None:
     assert len(receiver.denoisers) == 6
     for denoiser in receiver.denoisers:
         assert sum(parameter.numel() for parameter in denoiser.parameters()) == pytest.approx(5e4, rel=0.1)
-    rho = chosen.layout(512, 768).channel_uses / (3 * 512 * 768)
+    rho = chosen.layout(512, 768, SendOptions()).channel_uses / (3 * 512 * 768)
     assert rho == {"model_based": 0.25, "model_based_12": 0.0625}[name]
 
 
@@ -64,6 +66,17 @@ def test_untrained_iterations_are_the_lmmse_estimate(started: tuple[Transmitter,
     expected = power / (power + state.noise_power) * SCALE * y.reshape(1, 12, 8, 8) / power.sqrt()
     for estimate in receiver._iterate(y, side_of(), state):
         torch.testing.assert_close(estimate, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_lmmse_estimate_weighs_every_symbol_by_its_own_noise(started: tuple[Transmitter, Receiver]) -> None:
+    _, receiver = started
+    generator = torch.Generator().manual_seed(1)
+    y, noise_power = torch.randn(1, 12 * 8 * 8, generator=generator), torch.rand(1, 12 * 8 * 8, generator=generator)
+    state = ChannelState(noise_power)
+    power = receiver.log_power(state.snr_db).exp()[:, :, None, None]
+    each = power / (power + noise_power.reshape(1, 12, 8, 8))
+    expected = each * SCALE * y.reshape(1, 12, 8, 8) / power.sqrt()
+    torch.testing.assert_close(receiver._iterate(y, side_of(), state)[-1], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_data_term_knows_the_noise_power(started: tuple[Transmitter, Receiver]) -> None:
@@ -83,10 +96,10 @@ def test_every_k_is_a_decoder_and_all_is_the_last(started: tuple[Transmitter, Re
         for denoiser in receiver.denoisers:
             torch.nn.init.normal_(denoiser.last.weight, std=0.02)
         x = images(1)[0][None, :, :64, :64].float() / 255
-        s, side = transmitter(x, torch.tensor([10.0]), Options())
+        s, side = transmitter(x, torch.tensor([10.0]), SendOptions())
         state = ChannelState(noise_variance(torch.tensor([10.0])))
-        decoded = [receiver(s, side, state, Options(K=k)) for k in range(1, 5)]
-        assert torch.equal(receiver(s, side, state, Options()), decoded[-1])
+        decoded = [receiver(s, side, state, ReceiveOptions(K=k)) for k in range(1, 5)]
+        assert torch.equal(receiver(s, side, state, ReceiveOptions()), decoded[-1])
         assert all(not torch.equal(a, b) for a, b in pairwise(decoded))
         for denoiser in receiver.denoisers:
             torch.nn.init.zeros_(denoiser.last.weight)
@@ -95,9 +108,9 @@ def test_every_k_is_a_decoder_and_all_is_the_last(started: tuple[Transmitter, Re
 def test_more_iterations_than_there_are_is_an_error(started: tuple[Transmitter, Receiver]) -> None:
     _, receiver = started
     with pytest.raises(ValueError, match=r"options.K: 5 iterations, this checkpoint has 4"):
-        receiver(torch.randn(1, 12 * 64), side_of(), ChannelState(torch.ones(1)), Options(K=5))
+        receiver(torch.randn(1, 12 * 64), side_of(), ChannelState(torch.ones(1)), ReceiveOptions(K=5))
     with pytest.raises(ValueError, match=r"K must be in 0..16, got 17"):
-        Options(K=17)
+        ReceiveOptions(K=17)
 
 
 def test_supervision_reaches_every_step_size(started: tuple[Transmitter, Receiver]) -> None:
@@ -106,21 +119,23 @@ def test_supervision_reaches_every_step_size(started: tuple[Transmitter, Receive
     for denoiser in receiver.denoisers:
         torch.nn.init.normal_(denoiser.last.weight, std=0.02)
     x = torch.stack(images(2))[:, :, :64, :64].float() / 255
-    s, side = transmitter(x, torch.tensor([0.0, 10.0]), Options())
+    s, side = transmitter(x, torch.tensor([0.0, 10.0]), SendOptions())
     noise_power = noise_variance(torch.tensor([0.0, 10.0]))
     generator = torch.Generator().manual_seed(2)
     y = s + noise_power.sqrt()[:, None] * torch.randn(s.shape, generator=generator)
     receiver.zero_grad()
-    seen: list[Tensor] = []
+    scored: list[Tensor] = []
 
-    def criterion(x_hat: Tensor, target: Tensor) -> Tensor:
-        seen.append(x_hat)
-        return (x_hat - target).square().mean()
+    def criterion(x_hat: Tensor, target: Tensor) -> Score:
+        scored.append(x_hat)
+        return Score((x_hat - target).square().mean(), {"brightness": x_hat.mean()})
 
-    loss, x_hat = receiver.objective(x, (y, side, ChannelState(noise_power)), criterion, generator)
+    received = Received(y, side, ChannelState(noise_power))
+    loss, x_hat, terms = receiver.objective(x, received, ReceiveOptions(), criterion, Draws(generator))
     loss.backward()  # type: ignore[no-untyped-call]
-    assert len(seen) == 2
-    assert torch.equal(seen[0], x_hat)
+    assert len(scored) == 2
+    assert not torch.equal(*scored)
+    assert terms["brightness"] == x_hat.mean()  # of the last iteration, in whatever order they are scored
     assert receiver.step_size.grad is not None
     assert (receiver.step_size.grad != 0).all()
     with torch.no_grad():

@@ -44,6 +44,8 @@ def test_log_ratios_of_qpsk_are_two_y_over_noise() -> None:
     y, noise_power = torch.tensor([[0.3, -1.2, 2.0]]), 0.4
     one = float(phy.modulate(torch.ones(1), 1))
     torch.testing.assert_close(phy.log_ratios(y, 1, noise_power), one * 2 * y / noise_power)
+    each = torch.tensor([[0.4, 0.1, 2.0]])
+    torch.testing.assert_close(phy.log_ratios(y, 1, each), one * 2 * y / each)
 
 
 def q(x: float) -> float:

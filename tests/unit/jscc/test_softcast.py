@@ -16,7 +16,7 @@ from jscc.channels.awgn import Awgn
 from jscc.data import samples
 from jscc.draws import Draws
 from jscc.images import read_image
-from jscc.models.softcast import Config, Options, Receiver, Transmitter
+from jscc.models.softcast import Config, ReceiveOptions, Receiver, SendOptions, Transmitter
 from jscc.serving import tensors
 from jscc.signals import ChannelState, Side
 from jscc.wire.v1 import symbols_pb2
@@ -35,13 +35,13 @@ def photo() -> Tensor:
 
 
 def encode(x: Tensor, snr_db: float, config: Config = DEFAULT) -> tuple[Tensor, Side]:
-    s, side = Transmitter(config)(x, torch.full((len(x),), snr_db), Options())
+    s, side = Transmitter(config)(x, torch.full((len(x),), snr_db), SendOptions())
     return s, side
 
 
 def decode(y: Tensor, side: Side, noise_power: Tensor, config: Config = DEFAULT) -> Tensor:
     """Decode without the cut to [0, 1], which the closed form does not know."""
-    x_hat: Tensor = Receiver(config).train()(y, side, ChannelState(noise_power), Options())
+    x_hat: Tensor = Receiver(config).train()(y, side, ChannelState(noise_power), ReceiveOptions())
     return x_hat
 
 
@@ -51,6 +51,15 @@ def mean_squared_error(x: Tensor, snr_db: float, told_db: float | None = None, c
     channel = Awgn(torch.full((len(x),), snr_db))
     y, truth = channel.apply(s, channel.draw(s.shape, Draws(torch.Generator().manual_seed(0))))
     return float((decode(y, side, truth.noise_power, config) - x).square().mean())
+
+
+def test_a_symbol_that_is_all_noise_counts_as_nothing() -> None:
+    """The LMMSE estimate is 0 where the noise is infinite, whatever arrived, and everywhere else what it was."""
+    s, side = encode(photo(), 10.0)
+    lost = torch.rand(s.shape, generator=torch.Generator().manual_seed(1)) < 0.1
+    found = decode(torch.where(lost, 3.0, s), side, torch.where(lost, 1e12, 0.1))
+    expected = decode(torch.where(lost, 0.0, s), side, torch.tensor([0.1]))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 def db(ratio: float) -> float:
@@ -149,7 +158,7 @@ def test_without_noise_only_what_got_no_power_is_lost(told_db: float) -> None:
 def test_cost_of_an_image(height_px: int, width_px: int, symbols: int, codes: int) -> None:
     x = torch.rand(2, 3, height_px, width_px, generator=torch.Generator().manual_seed(0))
     s, side = encode(x, 10.0)
-    layout = DEFAULT.layout(height_px, width_px)
+    layout = DEFAULT.layout(height_px, width_px, SendOptions())
     assert (layout.channel_uses, layout.code_count, layout.code_bits) == (symbols, codes, 8)
     assert s.shape == (2, symbols)
     assert side.codes.shape == (2, codes)

@@ -202,14 +202,14 @@ async def test_rows_of_other_pixels_do_not_count(engine: Engine, store: Store) -
     for point in POINTS:
         store.add(row(*point))
     write_image(IMAGES.images[0].path, GREY + 1)
-    sweep = Sweep(engine, IMAGES, spec(), store)
-    assert (sweep.total, sweep.left) == (24, 8)
+    found = sweep(engine, spec(), store)
+    assert (found.total, found.left) == (24, 8)
 
 
 def test_a_refused_sweep_leaves_no_folder_and_no_database(engine: Engine, tmp_path: Path) -> None:
     path = tmp_path / "new" / "results.sqlite"
     with Store(path, sweep=True) as store, pytest.raises(RouteError):
-        Sweep(engine, IMAGES, spec(methods=("first", "third")), store)
+        sweep(engine, spec(methods=("first", "third")), store)
     assert not path.parent.exists()
 
 

@@ -242,9 +242,9 @@ def test_link_adds_each_sample_its_own_noise() -> None:
     link.receiver.register_forward_pre_hook(lambda module, inputs: received.append(inputs[0]))
     x = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(1)).expand(2, -1, -1, -1)
     snr_db = torch.tensor([-5.0, 20.0])
-    link(x, snr_db, torch.Generator().manual_seed(0))
-    sent = link.transmitter(x, snr_db, link.method.options_type())[0]
-    power = (received[0] - sent).square().mean(dim=1)
+    sent = link.encode(x, snr_db)
+    link.decode(link.transmit(sent, "awgn", snr_db))
+    power = (received[0] - sent.symbols).square().mean(dim=1)
     # 512 symbols: the relative standard deviation of the measured power is sqrt(2 / 512) = 6 %; 5 of them.
     torch.testing.assert_close(power.detach(), torch.tensor([10**0.5, 0.01]), rtol=0.31, atol=0)
 
@@ -256,7 +256,7 @@ def test_the_transmitter_can_be_told_a_better_snr() -> None:
     link.transmitter.register_forward_pre_hook(lambda module, inputs: told.append(inputs[1]))
     link.receiver.register_forward_pre_hook(lambda module, inputs: states.append(inputs[2].snr_db))
     x, snr_db = torch.rand(2, 3, 32, 32), torch.tensor([-5.0, 10.0])
-    link(x, snr_db, torch.Generator().manual_seed(0), told_above_db=3.0)
+    link.decode(link.transmit(link.encode(x, snr_db + 3), "awgn", snr_db))
     assert told[0].tolist() == [-2.0, 13.0]
     torch.testing.assert_close(states[0], snr_db, atol=1e-4, rtol=0)
 
@@ -294,7 +294,7 @@ def test_export_loads_and_gives_the_same_image(
     ours, theirs = (evaluate.load_link(path, device) for path in (folder, shipped / "deepjscc"))
     x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
-        outputs = [link(x, torch.tensor([10.0]), torch.Generator().manual_seed(0)) for link in (ours, theirs)]
+        outputs = [link.decode(link.transmit(link.encode(x, 10.0), "awgn", 10.0)) for link in (ours, theirs)]
     torch.testing.assert_close(outputs[0], outputs[1], rtol=0, atol=5e-3)
     average = runs.load_state(folder)["average"]
     torch.testing.assert_close(
@@ -362,13 +362,13 @@ def test_evaluation_noise_is_that_of_the_link(photos: Path) -> None:
     link = build(settings.MethodSettings("deepjscc", {"stage_channels": [4, 4, 4, 4], "latent_channels": 8}), 0).eval()
     pixels, snr_db = read_image(photos / "0.png"), 5.0
     x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
-    options, snrs_db = link.method.options_type(), torch.tensor([snr_db])
+    snrs_db = torch.tensor([snr_db])
     with torch.no_grad():
-        s, side = link.transmitter(x, snrs_db, options)
+        s, side = link.transmitter(x, snrs_db, link.send_options)
         seed = derive_seed(0, "photos/0", snr_db, 0)
         noise = torch.randn([1, s.shape[1]], generator=noise_generator(seed))
         y = s + 10 ** (-snr_db / 20) * noise
-        x_hat = link.receiver(y, side, ChannelState(torch.tensor([10 ** (-snr_db / 10)])), options)
+        x_hat = link.receiver(y, side, ChannelState(torch.tensor([10 ** (-snr_db / 10)])), link.receive_options)
     expected = (x_hat[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     received = evaluate.transmit(link, pixels, "photos/0", snr_db, "float32")
     assert np.abs(received.astype(int) - expected).max() <= 1

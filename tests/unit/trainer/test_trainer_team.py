@@ -18,8 +18,8 @@ from trainer import __main__ as command_line
 from trainer import run_folder as runs
 from trainer.build import build
 from trainer.journal import read_rows
-from trainer.objective import Objective, _leaves_out
-from trainer.parallel import Team, WholeBatchDraws
+from trainer.objective import ScoredLink, _leaves_out
+from trainer.parallel import Team
 from trainer.settings import load
 
 RECIPE = """
@@ -154,35 +154,16 @@ def test_killed_worker_is_restarted_and_goes_on(tmp_path: Path, write_recipe: An
     assert len(records) == 2  # it was started twice, without --resume
 
 
-class TestDraws:
-    def test_shares_make_up_the_whole(self) -> None:
-        def draws(device_draw: torch.Generator, images: int) -> list[torch.Tensor]:
-            return [
-                torch.randn((images, 5), generator=device_draw, device="cpu"),
-                torch.rand(2, images, generator=device_draw),
-                torch.randint(9, (images,), generator=device_draw),
-                torch.randint(9, (), generator=device_draw),
-            ]
-
-        whole = draws(torch.Generator().manual_seed(1), 6)
-        shares = []
-        for rank in range(2):
-            with WholeBatchDraws(Team(rank, 2), 6):
-                shares.append(draws(torch.Generator().manual_seed(1), 3))
-        for index, dimension in enumerate((0, 1, 0)):
-            assert torch.equal(torch.cat([share[index] for share in shares], dimension), whole[index])
-        assert shares[0][3] == shares[1][3] == whole[3]
-
-    def test_batch_must_be_divisible(self) -> None:
-        with pytest.raises(ValueError, match="batch_size: 8 cannot be shared by 3 processes"):
-            Team(0, 3).rows(8)
+def test_batch_must_be_divisible() -> None:
+    with pytest.raises(ValueError, match="batch_size: 8 cannot be shared by 3 processes"):
+        Team(0, 3).rows(8)
 
 
 def test_parameters_without_a_gradient_are_found(write_recipe: Any) -> None:
     recipe = load(write_recipe())
     link = build(recipe.method, 0)
-    objective = Objective(link, Team(), recipe)
-    assert not _leaves_out(objective, torch.device("cpu"), Team(), recipe)
+    scored = ScoredLink(link, Team(), recipe)
+    assert not _leaves_out(scored, torch.device("cpu"), Team(), recipe)
     assert all(parameter.grad is None for parameter in link.parameters())
     link.receiver.register_parameter("idle", torch.nn.Parameter(torch.zeros(1)))
-    assert _leaves_out(objective, torch.device("cpu"), Team(), recipe)
+    assert _leaves_out(scored, torch.device("cpu"), Team(), recipe)
