@@ -1,6 +1,8 @@
 """Typed settings from mappings: one checker for the TOML files of the trainer and the options on the wire."""
 
 import dataclasses
+import math
+import sys
 import tomllib
 import types
 from collections.abc import Mapping
@@ -8,6 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+
+MAX_SHOWN = 100
+"""Characters of a refused value that an error repeats."""
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
@@ -29,7 +36,7 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     for key in values:
         if key not in fields:
             known = ", ".join(sorted(fields)) or "none"
-            raise ValueError(f"{where}: unknown key '{key}' (known: {known})")
+            raise ValueError(f"{where}: unknown key '{str(key)[:MAX_SHOWN]}' (known: {known})")
     arguments = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in values.items()}
     missing = [name for name, field in fields.items() if name not in values and _required(field)]
     if missing:
@@ -40,17 +47,37 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         raise ValueError(f"{where}: {error}") from error
 
 
+def check_option(name: str, value: Any) -> None:
+    """Check that a method's or a channel's option is of a kind that travels.
+
+    Raises:
+        ValueError: it is no number, truth or text, a whole number beyond 64 bits, not finite, or no Unicode; names it.
+    """
+    if type(value) not in _KINDS:
+        raise ValueError(f"option {name}: expected a number, true or false, or text, got {shown(value)}")
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        raise ValueError(f"option {name}: {shown(value)} is outside -2^63..2^63 - 1")
+    if type(value) is float and not math.isfinite(value):
+        raise ValueError(f"option {name}: expected a finite number, got {value}")
+    try:
+        f"{name}{value}".encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"option {name!a}: expected Unicode text, got {shown(value)}") from None
+
+
 def load_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file.
 
     Raises:
-        ValueError: the file is missing or is not TOML; names the file.
+        ValueError: the file cannot be read or is not TOML; names the file.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # no text, no TOML, a number of thousands of digits, a nest of lists
         raise ValueError(f"{path}: {error}") from error
 
 
@@ -78,13 +105,21 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def _checked(value: Any, kind: Any, name: str, where: str) -> Any:
     if not isinstance(value, kind):
-        raise ValueError(f"{where}: expected {name}, got {value!r}")
+        raise ValueError(f"{where}: expected {name}, got {shown(value)}")
     return value
 
 
 def _scalar(hint: Any, value: Any, where: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and type(value) is int and abs(value) <= sys.float_info.max:
         return float(value)
     if type(value) is not hint:
-        raise ValueError(f"{where}: expected {hint.__name__}, got {value!r}")
+        raise ValueError(f"{where}: expected {_KINDS.get(hint, str(hint))}, got {shown(value)}")
     return value
+
+
+def shown(value: Any) -> str:
+    """Write a value as a person would, at most MAX_SHOWN characters of it."""
+    if value is None or isinstance(value, bool):
+        return "nothing" if value is None else str(value).lower()
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from jscc import checkpoints, models
+from jscc.cards import UnknownCheckpointError
 from jscc.models._contract import Receiver, SomeConfig, SomeReceiver, SomeTransmitter, Transmitter
 from jscc.serving.runtime import pick_device, pick_precision
 from jscc.signals import bandwidth_ratio
@@ -70,7 +71,7 @@ class Host:
             precision: auto, float32 or bfloat16.
 
         Raises:
-            UnknownMethodError: a wanted method has no checkpoint here.
+            UnknownCheckpointError: a wanted method has no checkpoint here.
             CheckpointError: a checkpoint cannot be loaded.
             ValueError: the device is not there, or a method's studies do not fit its options.
         """
@@ -79,8 +80,8 @@ class Host:
         cards = checkpoints.cards(folder)
         try:
             chosen = checkpoints.choose(cards, wanted)
-        except models.UnknownMethodError as error:
-            raise models.UnknownMethodError(f"{error} in {folder}") from None
+        except UnknownCheckpointError as error:
+            raise UnknownCheckpointError(f"{error}; looked in {folder}") from None
         if half == "transmitter":  # a method that is only another receiver listens to the transmitter of another
             heard = {card.transmitter_digest for card in chosen}
             chosen = [card for card in cards if card.digest in heard]
@@ -89,7 +90,7 @@ class Host:
         for card in chosen:
             try:
                 self.hosted.append(self._load(folder, card, half))
-            except ModuleNotFoundError as error:  # an extra that this installation lacks must not stop the others
+            except (ModuleNotFoundError, models.UnknownMethodError) as error:  # what this installation lacks
                 self._missing[card.name] = f": {error}"
                 _log.warning("checkpoint %s is not served: %s", card.name, error)
         self._served = [_served(hosted, half) for hosted in self.hosted]

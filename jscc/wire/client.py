@@ -85,6 +85,20 @@ class Client:
         finally:
             call.cancel()
 
+    async def is_serving(self, timeout_s: float) -> bool:
+        """Ask once whether the service's health is SERVING; its event loop answers, however long its model computes.
+
+        Raises:
+            LinkError: no answer within timeout_s seconds, or none of this service.
+        """
+        request = health_pb2.HealthCheckRequest(service=f"{PACKAGE}.{self.hop.capitalize()}Service")
+        try:
+            answer = await health_pb2_grpc.HealthStub(self._channel).Check(request, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise self._link_error(error) from None
+        serving: bool = answer.status == health_pb2.HealthCheckResponse.SERVING
+        return serving
+
     async def wait_until_serving(self, timeout_s: float) -> None:
         """Wait until the service's health is SERVING.
 
@@ -100,7 +114,10 @@ class Client:
                 if answer.status == health_pb2.HealthCheckResponse.SERVING:
                     return
         except grpc.aio.AioRpcError as error:
-            raise self._link_error(error) from None
+            failure = self._link_error(error)
+            if failure.code == "DEADLINE_EXCEEDED":
+                failure.details = f"it has not served within {timeout_s:g} s"
+            raise failure from None
         finally:
             call.cancel()
         raise LinkError(self.hop, self.address, "UNAVAILABLE", "the health check ended")

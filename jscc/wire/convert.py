@@ -44,7 +44,13 @@ def require(message: Message, *fields: str) -> None:
 
 
 def options_to_wire(options: Mapping[str, Any]) -> dict[str, pb.OptionValue]:
-    """Write a method's options by the kind of each value."""
+    """Write a method's options by the kind of each value.
+
+    Raises:
+        ValueError: a value of a kind that does not travel, see `config.check_option`; names the option.
+    """
+    for name, value in options.items():
+        config.check_option(name, value)
     kinds = {bool: "bool_value", int: "int_value", float: "double_value", str: "string_value"}
     return {name: pb.OptionValue(**{kinds[type(value)]: value}) for name, value in options.items()}
 

@@ -11,6 +11,7 @@ import structlog
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings
 
+from jscc.cards import default_folder
 from jscc.wire.server import Binding
 
 S = TypeVar("S", bound="ServiceSettings")
@@ -42,7 +43,7 @@ class ModelSettings(ServiceSettings):
         description="methods or checkpoints to serve, separated by commas; empty or all for all that have weights, "
         "-NAME leaves one out",
     )
-    checkpoints: Path = Field(default=Path("checkpoints"), description="folder of weights and cards")
+    checkpoints: Path = Field(default_factory=default_folder, description="folder of weights and cards")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="where the models run")
     precision: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="arithmetic of the networks")
     threads: int = Field(default=0, ge=0, le=1024, description="CPU threads of the models; 0 for one per core")

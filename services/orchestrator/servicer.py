@@ -19,8 +19,10 @@ from jscc.wire.errors import TooLargeError
 from jscc.wire.server import Service
 from jscc.wire.v1 import orchestrator_pb2 as pb
 from services.orchestrator import messages
+from services.orchestrator.link.serving import clients_of, until_serving
 from services.orchestrator.link.star import Addresses, Link
 from services.orchestrator.link.transmission import Engine, load_lpips
+from services.orchestrator.link.vigil import Vigil
 from services.orchestrator.report.write import write_report
 from services.orchestrator.settings import OrchestratorSettings
 from services.orchestrator.sweep import whole
@@ -48,12 +50,12 @@ class OrchestratorServicer:
             LinkError: a service does not serve within the start timeout.
         """
         settings = self._settings
-        link = Link(
-            Addresses(settings.encoder_address, settings.channel_address, tuple(settings.decoder_address.split(",")))
-        )
-        await link.wait_until_serving(settings.start_timeout_s)
+        decoders = tuple(settings.decoder_address.split(","))
+        addresses = Addresses(settings.encoder_address, settings.channel_address, decoders)
+        await until_serving(addresses, settings.start_timeout_s, _log.warning)
+        link, vigil = Link(addresses), Vigil(clients_of(addresses), _log.warning)
         await link.discover()
-        self._engine = Engine(link, await asyncio.to_thread(load_lpips, _log.warning), settings.concurrency)
+        self._engine = Engine(link, await asyncio.to_thread(load_lpips, _log.warning), settings.concurrency, vigil)
 
     async def send_image(self, raw: bytes) -> pb.SendImageResponse:
         """Answer SendImageRequest bytes.

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from torch import Tensor
 
 from jscc import channels, checkpoints
+from jscc.cards import UnknownCheckpointError
 from jscc.models import UnknownMethodError
 from jscc.serving.host import Host
 from jscc.wire import codec
@@ -514,7 +515,7 @@ def test_service_names_are_those_of_the_protos(services: Services) -> None:
 
 
 def test_a_service_hosts_only_what_it_was_asked_for(tiny_checkpoints: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnknownMethodError, match=f"no checkpoint of 'telepathy' in {tiny_checkpoints}"):
+    with pytest.raises(UnknownCheckpointError, match=f"no checkpoint of 'telepathy' .* looked in {tiny_checkpoints}"):
         Host(tiny_checkpoints, "receiver", f"{METHOD},telepathy", "cpu", "float32")
     with pytest.raises(checkpoints.CheckpointError, match="no model card"):
         Host(tmp_path, "receiver", "", "cpu", "float32")
@@ -570,7 +571,9 @@ def test_a_service_hosts_a_method_or_a_checkpoint_of_it(
     """The name of a method stands for all its checkpoints, wanted or left out; any other name for one."""
     folder, _ = two_checkpoints
     if expected is None:
-        with pytest.raises(UnknownMethodError, match=f"'{wanted}' leaves no checkpoint to serve in {folder}"):
+        with pytest.raises(
+            UnknownCheckpointError, match=f"'{wanted}' leaves no checkpoint to serve; looked in {folder}"
+        ):
             Host(folder, "receiver", wanted, "cpu", "float32")
     else:
         assert list(Host(folder, "receiver", wanted, "cpu", "float32").names) == expected

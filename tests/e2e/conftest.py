@@ -131,12 +131,12 @@ def refusal(service: Started, rpc: str, raw: bytes) -> tuple[grpc.StatusCode, st
     return caught.value.code(), caught.value.details()
 
 
-def cli(*arguments: str, state: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+def cli(*arguments: str, state: Path, check: bool = True, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     quick = {"METHODS": "deepjscc"}  # what a test does not ask for need not be loaded and warmed up again and again
-    environment = {**quick, **os.environ, "JSCC_STATE": str(state), "COLUMNS": "160"}
+    environment = {**quick, **os.environ, "JSCC_STATE": str(state), "COLUMNS": "160", "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         [sys.executable, "-m", "services.orchestrator.cli.app", *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         env=environment,
         capture_output=True,
         text=True,

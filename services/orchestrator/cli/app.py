@@ -1,24 +1,17 @@
 """`jscc-link`: the link from the command line."""
 
-import asyncio
-import os
 import shlex
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from jscc.checkpoints import cards
-from jscc.data import open_dataset
-from jscc.images import ImageError, write_image
-from jscc.wire.codec import CodecError
-from jscc.wire.errors import LinkError
-from services.orchestrator.cli import arguments, commands, terminal, transmit
+from services.orchestrator.cli import arguments
 from services.orchestrator.cli.arguments import (
+    AsJson,
     ChannelAddress,
     ChannelModel,
     ChannelOptions,
@@ -27,23 +20,20 @@ from services.orchestrator.cli.arguments import (
     MethodOptions,
     ToldSnr,
 )
-from services.orchestrator.cli.progress import Bars
-from services.orchestrator.link.job import Job
-from services.orchestrator.link.local import LocalLink, decoder_groups, state_folder
-from services.orchestrator.link.routes import RouteError
-from services.orchestrator.link.session import given_addresses
-from services.orchestrator.link.star import Addresses
-from services.orchestrator.report.write import write_report
-from services.orchestrator.results.store import DATABASE, Store, read
-from services.orchestrator.sweep import whole
-from services.orchestrator.sweep.plan import ALL, SweepSpec
-from services.orchestrator.sweep.recovery import SweepError
+from services.orchestrator.cli.failures import FAILED, main_of
+from services.orchestrator.cli.failures import attempt as _attempt
+from services.orchestrator.cli.failures import checked as _checked
+from services.orchestrator.cli.failures import run as _run
+from services.orchestrator.cli.output import console, errors
+from services.orchestrator.cli.output import say as _say
+from services.orchestrator.link.addresses import check_address, given_addresses
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from services.orchestrator.cli.transmit import Sent
+    from services.orchestrator.link.star import Addresses
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-console = Console()
-errors = Console(stderr=True)
+# What a command needs beyond reading its arguments is imported when it runs: torch and matplotlib take seconds.
+app = typer.Typer(help=__doc__, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()
@@ -51,28 +41,54 @@ def up(
     decoders: Annotated[
         str, typer.Option(help="methods that get a decoder process of their own, separated by commas; each for all")
     ] = "",
+    wait_s: Annotated[float, typer.Option("--wait-s", min=1, max=3600, help="how long the services may take")] = 300.0,
 ) -> None:
     """Start encoder, channel and decoder as local processes on free ports; start again what has died."""
-    groups: tuple[str, ...] = ()
-    if decoders:
-        folder = Path(os.environ.get("CHECKPOINTS") or "checkpoints")
-        groups = _checked(lambda text: decoder_groups(text, cards(folder)), decoders)
-    _run(commands.bring_up(groups, _say))
+    from services.orchestrator.cli import commands
+
+    groups = _checked(commands.wanted_decoders, decoders)
+    _attempt(commands.bring_up, groups, wait_s)
 
 
 @app.command()
 def down() -> None:
     """Stop the local processes that `up` started."""
-    link = LocalLink(state_folder())
-    count = len(link.processes)
-    link.stop()
-    console.print(f"stopped {count} services" if count else "no link is up")
+    from services.orchestrator.cli import commands
+
+    _attempt(commands.take_down)
 
 
 @app.command()
-def status(encoder: EncoderAddress = None, channel: ChannelAddress = None, decoder: DecoderAddress = None) -> None:
+def status(
+    as_json: AsJson = False,
+    encoder: EncoderAddress = None,
+    channel: ChannelAddress = None,
+    decoder: DecoderAddress = None,
+) -> None:
     """Say what runs, where, and what it serves; exit code 1 when the link does not serve."""
-    _run(commands.show_status(_addresses(encoder, channel, decoder), console))
+    from services.orchestrator.cli import commands
+
+    addresses = _addresses(encoder, channel, decoder)
+    if addresses is None and _attempt(commands.nothing_is_up, as_json):
+        raise typer.Exit(FAILED)
+    from services.orchestrator.cli.status import show_status
+
+    if not _run(show_status(addresses, as_json)):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def methods(
+    as_json: AsJson = False,
+    encoder: EncoderAddress = None,
+    channel: ChannelAddress = None,
+    decoder: DecoderAddress = None,
+) -> None:
+    """List methods with rates, sizes, quality and options: those of the link that is up, else of the checkpoints."""
+    addresses = _addresses(encoder, channel, decoder)
+    from services.orchestrator.cli.methods import list_methods
+
+    _attempt(list_methods, addresses, as_json)
 
 
 @app.command()
@@ -95,6 +111,11 @@ def send(
     decoder: DecoderAddress = None,
 ) -> None:
     """Send one image through the link; print its quality and where the time went."""
+    if orchestrator:
+        _checked(check_address, "--orchestrator", orchestrator)
+    from services.orchestrator.cli import transmit
+    from services.orchestrator.link.job import Job
+
     addresses = _addresses(encoder, channel, decoder)
     asked: dict[str, Any] = {
         "method": method,
@@ -111,7 +132,10 @@ def send(
     _run(_show(answers, output))
 
 
-async def _show(answers: AsyncIterator[transmit.Sent], output: Path | None) -> None:
+async def _show(answers: "AsyncIterator[Sent]", output: Path | None) -> None:
+    from jscc.images import write_image
+    from services.orchestrator.cli import terminal
+
     async for sent in answers:
         console.print(terminal.quality_table(sent.row), terminal.hop_table(sent.row))
         if output is not None:
@@ -131,6 +155,9 @@ def bench(
     decoder: DecoderAddress = None,
 ) -> None:
     """Send one image again and again; print the latency of every part of the way."""
+    from services.orchestrator.cli import terminal, transmit
+    from services.orchestrator.link.job import Job
+
     path = image or _sample()
     job = _checked(lambda name: Job(name, method, snr_db, snr_db), transmit.image_id_of(path))
     rows = _run(transmit.send_often(_addresses(encoder, channel, decoder), path, job, (warm_up, count), _say))
@@ -168,6 +195,14 @@ def sweep(
     decoder: DecoderAddress = None,
 ) -> None:
     """Sweep images, methods, SNRs and noise draws; resume what is in --out; write the report."""
+    from jscc.data import open_dataset
+    from services.orchestrator.cli import terminal
+    from services.orchestrator.cli.progress import Bars
+    from services.orchestrator.report.write import write_report
+    from services.orchestrator.results.store import DATABASE, Store, read
+    from services.orchestrator.sweep import whole
+    from services.orchestrator.sweep.plan import ALL, SweepSpec
+
     names = tuple(name.strip() for name in methods.split(",") if name.strip())
     asked = {
         "methods": names,
@@ -209,49 +244,29 @@ def sweep(
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(help="folder of a sweep, with results.sqlite")]) -> None:
     """Rebuild results.csv, summary.md and the figures of a sweep from its database."""
+    from services.orchestrator.report.write import write_report
+
     console.print(_checked(write_report, folder), markup=False, highlight=False, soft_wrap=True)
 
 
 def main() -> None:
     """Run the command line; SIGTERM ends a command as Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    app()
+    sys.exit(main_of(app))
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    try:
-        return asyncio.run(work)
-    except (LinkError, RouteError, SweepError, ImageError, CodecError, ValueError, OSError) as error:
-        errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        errors.print("interrupted; what is done is kept")
-        raise typer.Exit(130) from None
-
-
-def _checked(function: Any, value: Any) -> Any:
-    try:
-        return function(value)
-    except (ValueError, LookupError, OSError) as error:
-        errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(2) from None
-
-
-def _addresses(encoder: str | None, channel: str | None, decoder: str | None) -> Addresses | None:
-    result: Addresses | None = _checked(lambda values: given_addresses(*values), (encoder, channel, decoder))
-    return result
+def _addresses(encoder: str | None, channel: str | None, decoder: str | None) -> "Addresses | None":
+    return _checked(given_addresses, encoder, channel, decoder)
 
 
 def _sample() -> Path:
+    from jscc.data import open_dataset
+
     return open_dataset("samples").images[0].path
 
 
 def _options(texts: list[str] | None) -> dict[str, Any]:
     return dict(_checked(arguments.option, text) for text in texts or [])
-
-
-def _say(line: str) -> None:
-    errors.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """Arguments that several commands share, and what their texts mean."""
 
-import ast
-from typing import Annotated, Any
+import re
+from typing import Annotated
 
 import typer
+
+from jscc.config import check_option, shown
+from services.orchestrator.link.job import check_seed, check_snr_db
 
 EncoderAddress = Annotated[str | None, typer.Option("--encoder", help="host:port of an encoder that runs already")]
 ChannelAddress = Annotated[str | None, typer.Option("--channel", help="host:port of a channel that runs already")]
@@ -20,6 +23,7 @@ ToldSnr = Annotated[
 MethodOptions = Annotated[
     list[str] | None, typer.Option("--option", help="an option of the method as name=value; may be repeated")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to standard output instead of tables")]
 
 
 def number(text: str) -> float:
@@ -31,21 +35,56 @@ def number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"snr_db: '{text}' is no number") from None
+        raise ValueError(f"snr_db: {shown(text)} is no number") from None
 
 
-def option(text: str) -> tuple[str, Any]:
-    """Return the name and the value of an option name=value: a switch, a number, else text.
+def snr_db(text: str | float) -> float:
+    """Return an SNR in dB.
 
     Raises:
-        ValueError: it has another form.
+        ValueError: it is no number or outside -30..60 dB.
     """
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ValueError(f"option: '{text}' is not of the form name=value")
-    if value in ("true", "false"):
-        return name, value == "true"
+    value = number(text) if isinstance(text, str) else text
+    check_snr_db("snr_db", value)
+    return value
+
+
+def seed(text: str | int) -> int:
+    """Return a root seed.
+
+    Raises:
+        ValueError: it is no whole number or outside 0..2^63 - 1.
+    """
+    if isinstance(text, str) and not re.fullmatch(r"[+-]?[0-9]{1,100}", text.strip()):
+        raise ValueError(f"seed: {shown(text)} is no whole number; expected one of 0..2^63 - 1")
+    check_seed(int(text))
+    return int(text)
+
+
+def option(text: str) -> tuple[str, bool | int | float | str]:
+    """Return the name and the value of an option name=value: true or false, a number, else text.
+
+    Text in quotation marks is text, whatever it looks like.
+
+    Raises:
+        ValueError: it has another form, or the value is a list, not finite or beyond 64 bits; names the option.
+    """
+    name, equals, written = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise ValueError(f"option: {shown(text)} is not of the form name=value")
+    value = _value(written.strip())
+    if isinstance(value, str) and written.strip()[:1] in ("[", "(", "{"):
+        raise ValueError(f"option {name}: expected one number, true, false or text, got {written[:100]}")
+    check_option(name, value)
+    return name, value
+
+
+def _value(text: str) -> bool | int | float | str:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if re.fullmatch(r"[+-]?[0-9]{1,100}", text):
+        return int(text)
     try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        return name, value
+        return float(text)
+    except ValueError:
+        return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text

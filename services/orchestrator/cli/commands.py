@@ -1,58 +1,77 @@
-"""What the commands of `jscc-link` do, apart from reading their arguments."""
+"""`jscc-link up` and `jscc-link down`: the link as local processes. Loads neither torch nor gRPC."""
 
-from collections.abc import Callable
+import asyncio
+import os
+from dataclasses import replace
 
-from rich.console import Console
-
-from services.orchestrator.cli import terminal
-from services.orchestrator.link.local import LocalLink, state_folder
-from services.orchestrator.link.session import wait_for_start
-from services.orchestrator.link.star import Addresses, Link
-
-Say = Callable[[str], None]
+from jscc.cards import cards, choose, chosen_folder
+from services.orchestrator.cli.output import fail, say, show, show_json
+from services.orchestrator.link.local import LocalLink, decoder_groups, state_folder
 
 
-async def bring_up(decoders: tuple[str, ...], say: Say) -> None:
-    """Start the local link and wait until it serves.
+def wanted_decoders(decoders: str) -> tuple[str, ...]:
+    """Return what each decoder is to serve, having checked that the services will find their checkpoints.
 
     Args:
-        decoders: what each decoder serves, see `processes.decoder_groups`; empty for one decoder, or those of before.
-        say: called with every line that a person should know.
+        decoders: methods that get a decoder of their own, see `local.decoder_groups`.
 
     Raises:
-        LinkError: a service does not come up; the others keep running.
-        ValueError: the link is up with other decoders.
+        CheckpointError: the folder of checkpoints holds no card.
+        UnknownCheckpointError: a method of `decoders` or of the setting METHODS is not there.
     """
-    local = LocalLink(state_folder(), decoders)
-    started = local.start({})
-    async with Link(local.addresses) as link:
-        await wait_for_start(link, local)
+    there = cards(chosen_folder())
+    choose(there, os.environ.get("METHODS", ""))
+    return decoder_groups(decoders, there)
+
+
+def bring_up(decoders: tuple[str, ...], wait_s: float) -> None:
+    """Start the local link and wait until it serves; what was started and does not come up is ended again.
+
+    Args:
+        decoders: what each decoder serves, see `local.decoder_groups`; empty for one decoder, or those of before.
+        wait_s: how long the services may take.
+
+    Raises:
+        LinkError: a service does not come up.
+        ValueError: the link is up with other decoders, or its state is damaged.
+    """
+    from jscc.wire.errors import LinkError  # only now: gRPC comes with it
+    from services.orchestrator.link.serving import until_serving
+
+    local = LocalLink(state_folder(), decoders, say=say)
+    started = local.start()
+    try:
+        asyncio.run(until_serving(local.addresses, wait_s, say, local))
+    except BaseException as error:
+        local.end(started)
+        if isinstance(error, LinkError) and local.processes:
+            raise replace(error, details=f"{error.details}; `jscc-link down` ends what still runs") from None
+        raise
     for process in local.processes.values():
         say(f"{process.name:8} {process.address}  pid {process.pid}  log {process.log}")
     say(f"started: {', '.join(started)}" if started else "the link was up already")
 
 
-async def show_status(addresses: Addresses | None, console: Console) -> None:
-    """Print what serves.
+def nothing_is_up(as_json: bool) -> bool:
+    """Return whether no local link was started, and say so if it is; as_json for a program."""
+    if LocalLink(state_folder()).processes:
+        return False
+    if as_json:
+        show_json({"serves": False, "services": [], "methods": [], "default_method": None, "without_route": {}})
+    fail("no link is up; `jscc-link up` starts one")
+    return True
+
+
+def take_down() -> None:
+    """End the local link, and say what ran.
 
     Raises:
-        LinkError: a service does not answer.
-        ValueError: no link is up.
+        ValueError: the link's state is damaged.
     """
-    local = LocalLink(state_folder())
-    if addresses is None and not local.processes:
-        raise ValueError("no link is up; `jscc-link up` starts one")
-    dead = [process.name for process in local.processes.values() if not process.is_running]
-    if addresses is None and dead:
-        raise ValueError(f"{', '.join(dead)}: not running; `jscc-link up` starts it again ({local.last_words()})")
-    where = addresses or local.addresses
-    async with Link(where) as link:
-        await link.wait_until_serving(5.0)
-        await link.discover()
-        console.print(f"encoder {where.encoder}  channel {where.channel}  decoder {','.join(where.decoders)}")
-        console.print(terminal.service_table(link.descriptions))
-        learned = terminal.learned_table(link.descriptions)
-        if learned.row_count:
-            console.print(learned)
-        for sentence in link.table.unmatched.values():
-            console.print(f"no route: {sentence}", markup=False, highlight=False, soft_wrap=True)
+    local = LocalLink(state_folder(), say=say)
+    recorded = list(local.processes)
+    ran = local.stop()
+    ended = ", ".join(name for name in recorded if name not in ran)
+    before = f" ({ended}: had ended before)" if ended else ""
+    stopped = f"stopped {len(ran)} service{'' if len(ran) == 1 else 's'}"
+    show(f"{stopped if ran else 'no link is up'}{before}")

@@ -1,14 +1,12 @@
 """Tables for the terminal."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from rich import box
 from rich.table import Table
 
-from jscc.wire import convert
 from jscc.wire.timing import NS_PER_MS, STAGES
-from jscc.wire.v1 import symbols_pb2
 from services.orchestrator.report.series import Scored, by_snr, shown_series, spread
 from services.orchestrator.results.rows import Row
 from services.orchestrator.results.store import Results
@@ -61,41 +59,6 @@ def latency_table(rows: list[Row]) -> Table:
     for name in parts[0]:
         values = np.percentile([part[name] / NS_PER_MS for part in parts], PERCENTILES)
         table.add_row(name.replace("_", " "), *(f"{value:.3f}" for value in values))
-    return table
-
-
-def service_table(descriptions: list[symbols_pb2.ServiceDescription]) -> Table:
-    """Show what every service of a link serves, and the options with their defaults."""
-    table = Table(title="link")
-    for name in ("service", "serves", "device", "precision", "version"):
-        table.add_column(name)
-    for item in descriptions:
-        serves = [_served(method) for method in item.methods]
-        channels = [" ".join([kind.name, *_options(kind.options)]) for kind in item.channels]
-        table.add_row(item.service, "\n".join(serves or channels), item.device, item.precision, item.version)
-    return table
-
-
-def _served(method: symbols_pb2.ServedMethod) -> str:
-    parts = [method.name, f"rho={method.rho:.4f}", method.checkpoint_digest]
-    if method.transmitter_digest != method.checkpoint_digest:
-        parts.append(f"of symbols of {method.transmitter_method} {method.transmitter_digest}")
-    return " ".join([*parts, *_options(method.send_options), *_options(method.receive_options)])
-
-
-def _options(values: Mapping[str, symbols_pb2.OptionValue]) -> list[str]:
-    return [f"{name}={value}" for name, value in sorted(convert.plain_options(values).items())]
-
-
-def learned_table(descriptions: list[symbols_pb2.ServiceDescription]) -> Table:
-    """Show the learned values that the services of a link tell of."""
-    table = Table(title="learned values", box=box.SIMPLE, pad_edge=False)
-    for name in ("method", "value", ""):
-        table.add_column(name)
-    for item in descriptions:
-        for method in item.methods:
-            for learned in method.learned:
-                table.add_row(method.name, learned.name, " ".join(f"{value:.4g}" for value in learned.values))
     return table
 
 

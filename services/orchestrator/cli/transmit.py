@@ -1,22 +1,20 @@
 """`jscc-link send` and `jscc-link bench`: single images through the link or through an orchestrator's API."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jscc.images import Pixels, read_image
-from jscc.wire.client import Client
-from jscc.wire.v1 import orchestrator_pb2 as pb
-from services.orchestrator import messages
+from services.orchestrator.cli import output
 from services.orchestrator.link.job import DEFAULT_TIMEOUT_S, Job
-from services.orchestrator.link.session import open_session
-from services.orchestrator.link.star import Addresses
+from services.orchestrator.link.waiting import Say, patiently
 from services.orchestrator.results.rows import Row
-from services.orchestrator.sweep.record import row_of
+
+if TYPE_CHECKING:
+    from jscc.images import Pixels
+    from services.orchestrator.link.star import Addresses
 
 SEND_TIMEOUT_S = 3 * DEFAULT_TIMEOUT_S
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Sent:
 
     path: Path
     row: Row
-    pixels: Pixels
+    pixels: "Pixels"
 
 
 def image_id_of(path: Path) -> str:
@@ -40,7 +38,9 @@ def image_id_of(path: Path) -> str:
     return f"{resolved.parent.name or 'root'}/{resolved.stem}"
 
 
-async def send_directly(addresses: Addresses | None, jobs: Sequence[tuple[Path, Job]], say: Say) -> AsyncIterator[Sent]:
+async def send_directly(
+    addresses: "Addresses | None", jobs: Sequence[tuple[Path, Job]], say: Say
+) -> AsyncIterator[Sent]:
     """Send images through services one after the other, without an orchestrator's API; yields each as it arrives.
 
     Raises:
@@ -48,9 +48,12 @@ async def send_directly(addresses: Addresses | None, jobs: Sequence[tuple[Path, 
         RouteError: a method is not served.
         LinkError: a hop failed.
     """
+    from services.orchestrator.link.session import open_session  # only now: torch comes with it
+    from services.orchestrator.sweep.record import row_of
+
     async with open_session(addresses, 1, say) as session:
         for path, job in jobs:
-            transmission = await session.engine.transmit(job, path)
+            transmission = await patiently(session.engine.transmit(job, path), f"the link to send {path}", say)
             row = row_of(transmission, job.image_id.rpartition("/")[0])
             yield Sent(path, row, transmission.delivery.pixels)
 
@@ -62,17 +65,26 @@ async def send_to(address: str, jobs: Sequence[tuple[Path, Job]]) -> AsyncIterat
         OSError: a file cannot be read.
         LinkError: the orchestrator failed or refused.
     """
+    from jscc.images import read_image
+    from jscc.wire.client import Client
+    from jscc.wire.v1 import orchestrator_pb2 as pb
+    from services.orchestrator import messages  # only now: torch comes with it
+    from services.orchestrator.link.condition import require_answer
+    from services.orchestrator.link.vigil import Vigil
+
     client = Client("orchestrator", address)
-    try:
+    async with Vigil([client], output.say) as vigil:
+        await require_answer(client)
         for path, job in jobs:
             request = messages.send_request(job, path.read_bytes())
-            answer = await client.call("SendImage", request, pb.SendImageResponse, SEND_TIMEOUT_S)
+            sending = vigil.over(client.call("SendImage", request, pb.SendImageResponse, SEND_TIMEOUT_S))
+            answer = await patiently(sending, f"the orchestrator at {address} to send {path}", output.say)
             yield Sent(path, messages.row_of_report(answer.report), read_image(answer.image_png))
-    finally:
-        await client.close()
 
 
-async def send_often(addresses: Addresses | None, path: Path, job: Job, counts: tuple[int, int], say: Say) -> list[Row]:
+async def send_often(
+    addresses: "Addresses | None", path: Path, job: Job, counts: tuple[int, int], say: Say
+) -> list[Row]:
     """Send an image (warm-up, counted) times, one after the other; return the rows of the counted ones."""
     rows = [sent.row async for sent in send_directly(addresses, [(path, job)] * sum(counts), say)]
     return rows[counts[0] :]

@@ -1,79 +1,58 @@
 """The link as local processes on free ports: what `jscc-link up` starts where there is no Docker."""
 
-import ctypes
+import fcntl
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jscc.checkpoints import Card, choose
+from platformdirs import user_state_path
+
+from jscc import config
+from jscc.cards import Card, choose
 from jscc.machine import cores
-from services.orchestrator.link.star import Addresses
+from services.orchestrator.link.process import HOPS, Process, end, name_of, spawn
+from services.orchestrator.link.waiting import Notice, Say
 
-STOP_TIMEOUT_S = 40.0
-
-_PR_SET_PDEATHSIG = 1
-
-
-@dataclass(frozen=True)
-class Process:
-    """One started service.
-
-    Attributes:
-        hop: which service.
-        address: 127.0.0.1:port.
-        pid: process id.
-        log: file with its output.
-        methods: what it was told to serve, as in the setting METHODS; empty for what the environment says.
-    """
-
-    hop: str
-    address: str
-    pid: int
-    log: str
-    methods: str = ""
-
-    @property
-    def name(self) -> str:
-        """What tells it from the other services of the link."""
-        return _name(self.hop, self.methods)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the process lives and is still this service."""
-        try:
-            state = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-            command = Path(f"/proc/{self.pid}/cmdline").read_bytes()
-        except OSError:
-            return False
-        return state != "Z" and f"services.{self.hop}".encode() in command
+if TYPE_CHECKING:
+    from services.orchestrator.link.star import Addresses
 
 
 class LocalLink:
-    """The processes of one link; what runs is kept in a file, so that another command finds them."""
+    """The processes of one link; what runs is kept in a file, so that another command finds them.
 
-    def __init__(self, folder: Path, decoders: tuple[str, ...] = (), outlives_us: bool = True) -> None:
+    Attributes:
+        processes: what was started, by name; it may have ended since.
+    """
+
+    def __init__(
+        self, folder: Path, decoders: tuple[str, ...] = (), outlives_us: bool = True, say: Say = lambda _line: None
+    ) -> None:
         """Find what runs already.
 
         Args:
             folder: of the state file and the logs.
             decoders: what each decoder serves, see `decoder_groups`; empty for those of before, else for just one.
             outlives_us: whether the link goes on when this process ends.
+            say: called with what is waited for, when that takes longer than a moment.
 
         Raises:
-            ValueError: the link is up with other decoders.
+            ValueError: the link is up with other decoders, or its state file is damaged.
         """
-        self._folder = folder
-        self._prepare = None if outlives_us else _end_with_parent
+        self._folder, self._wanted, self._outlives_us, self._say = folder, decoders, outlives_us, say
         self._state = folder / "link.json"
-        self.processes: dict[str, Process] = self._read()
+        self._adopt()
+
+    def _adopt(self) -> None:
+        """Take what the state file tells; forget it where other decoders are wanted and nothing of it runs."""
+        self.processes = self._read()
         earlier = tuple(process.methods for process in self.processes.values() if process.hop == "decoder")
-        self._decoders = decoders or earlier or ("",)
+        self._decoders = self._wanted or earlier or ("",)
         if earlier and self._decoders != earlier:
             if any(process.is_running for process in self.processes.values()):
                 shown = " and ".join(item or "everything" for item in earlier)
@@ -81,90 +60,133 @@ class LocalLink:
             self.processes = {}
 
     def _read(self) -> dict[str, Process]:
-        if not self._state.is_file():
+        try:
+            entries = json.loads(self._state.read_text(encoding="utf-8"))
+            if not isinstance(entries, list):
+                raise ValueError(f"expected a list, got {config.shown(entries)}")
+            found = [config.from_mapping(Process, entry, f"process {place}") for place, entry in enumerate(entries)]
+        except FileNotFoundError:
             return {}
-        found = [Process(**entry) for entry in json.loads(self._state.read_text(encoding="utf-8"))]
+        except OSError as error:
+            raise ValueError(f"{self._state}: {error.strerror}; JSCC_STATE names another folder") from None
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{self._state}: damaged ({error}); end what still runs (pgrep -af services), then delete the file"
+            ) from None
         return {process.name: process for process in found}
 
     def _write(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._state.with_suffix(".tmp")
         temporary.write_text(json.dumps([asdict(process) for process in self.processes.values()], indent=1))
         os.replace(temporary, self._state)
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other commands from starting and stopping meanwhile, and read again what they did before."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = (self._folder / "link.lock").open("a")
+        except OSError as error:
+            raise ValueError(f"{self._folder}: {error.strerror}; JSCC_STATE names another folder") from None
+        notice = Notice("another jscc-link command to start or stop the link", self._say)
+        with lock:
+            while not _is_taken(lock.fileno()):
+                notice.tick()
+                time.sleep(0.05)
+            self._adopt()
+            yield
+
     @property
-    def addresses(self) -> Addresses:
-        """Where the services listen."""
+    def addresses(self) -> "Addresses":
+        """Where the services listen.
+
+        Raises:
+            ValueError: one of them was never started.
+        """
+        from services.orchestrator.link.star import Addresses  # only now: gRPC comes with it
+
         found = {process.hop: process.address for process in self.processes.values()}
+        for hop in HOPS:
+            if hop not in found:
+                raise ValueError(f"link: the {hop} was not started; `jscc-link up` starts it")
         decoders = tuple(process.address for process in self.processes.values() if process.hop == "decoder")
         return Addresses(found["encoder"], found["channel"], decoders)
 
     @property
     def is_running(self) -> bool:
         """Whether every service runs."""
-        return bool(self.processes) and all(process.is_running for process in self.processes.values())
+        hops = {process.hop for process in self.processes.values()}
+        return hops == set(HOPS) and all(process.is_running for process in self.processes.values())
 
-    def start(self, environment: dict[str, str]) -> list[str]:
-        """Start what does not run, on the port that it had before.
+    def start(self, settings: dict[str, str] | None = None) -> list[str]:
+        """Start what does not run, on the port that it had before, if that is free.
 
         Args:
-            environment: settings of the services beside the caller's own environment.
+            settings: of the services, where the caller's environment says nothing else.
 
         Returns:
             Names of the services that were started.
+
+        Raises:
+            ValueError: the link is up with other decoders, or the state cannot be kept.
+            OSError: a process cannot be started; what this call started has ended again.
         """
-        wanted = [("encoder", ""), ("channel", ""), *(("decoder", methods) for methods in self._decoders)]
-        started = []
-        for hop, methods in wanted:
-            earlier = self.processes.get(_name(hop, methods))
-            if earlier is None or not earlier.is_running:
-                address = earlier.address if earlier else f"127.0.0.1:{_free_port()}"
-                process = self._spawn((hop, methods), address, environment)
-                self.processes[process.name] = process
-                started.append(process.name)
-        self._write()
+        started: list[str] = []
+        with self._alone():
+            try:
+                for hop, methods in self._services():
+                    earlier = self.processes.get(name_of(hop, methods))
+                    if earlier is None or not earlier.is_running:
+                        started.append(name_of(hop, methods))
+                        self._start_one(hop, methods, settings or {})
+            except BaseException:
+                self._end(started)
+                raise
         return started
 
-    def _spawn(self, what: tuple[str, str], address: str, environment: dict[str, str]) -> Process:
-        hop, methods = what
-        self._folder.mkdir(parents=True, exist_ok=True)
-        log = self._folder / f"{_name(hop, methods)}.log"
-        settings = {"THREADS": str(_threads(hop))}
-        own = {"LISTEN_ADDRESS": address, **({"METHODS": methods} if methods else {})}
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", f"services.{hop}"],
-                env={**settings, **os.environ, **environment, **own},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                preexec_fn=self._prepare,
-            )
-        return Process(hop, address, process.pid, str(log), methods)
+    def _services(self) -> list[tuple[str, str]]:
+        return [("encoder", ""), ("channel", ""), *(("decoder", methods) for methods in self._decoders)]
+
+    def _start_one(self, hop: str, methods: str, settings: dict[str, str]) -> None:
+        name = name_of(hop, methods)
+        earlier = self.processes.get(name)
+        address = earlier.address if earlier and _is_free(earlier.address) else _free_address()
+        log, threads = self._folder / f"{name}.log", {"THREADS": str(_threads(hop))}
+        self.processes[name] = spawn((hop, methods), address, log, threads | settings, self._outlives_us)
+        self._write()  # after each, so that nothing runs that the file does not tell
 
     def last_words(self) -> str:
         """Return the end of the log of every service that should run and does not."""
         dead = [process for process in self.processes.values() if not process.is_running]
-        return "\n".join(f"{process.name}: {_tail(Path(process.log))}" for process in dead)
+        return "; ".join(f"{process.name}: {process.last_words()} (log {process.log})" for process in dead)
 
-    def stop(self) -> None:
-        """Ask every service to end, wait until it has, and forget it."""
-        for process in self.processes.values():
-            if process.is_running:
-                os.kill(process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        for process in self.processes.values():
-            while process.is_running and time.monotonic() < deadline:
-                _reap(process.pid)
-                time.sleep(0.05)
-        self.processes = {}
-        self._state.unlink(missing_ok=True)
+    def end(self, names: list[str]) -> None:
+        """End some of the services; when others go on, their ports are kept for them."""
+        with self._alone():
+            self._end(names)
+
+    def stop(self) -> list[str]:
+        """Ask every service to end, wait until it has, and forget it.
+
+        Returns:
+            Names of those that ran.
+        """
+        if not self._folder.is_dir():
+            return []
+        with self._alone():
+            return self._end(list(self.processes))
+
+    def _end(self, names: list[str]) -> list[str]:
+        ran = end([self.processes[name] for name in names if name in self.processes], self._say)
+        if not any(process.is_running for process in self.processes.values()):
+            self.processes = {}
+            self._state.unlink(missing_ok=True)
+        return ran
 
 
 def state_folder() -> Path:
     """Return where `jscc-link up` keeps its state: $JSCC_STATE, else ~/.local/state/jscc-link."""
-    return Path(os.environ.get("JSCC_STATE") or Path.home() / ".local" / "state" / "jscc-link")
+    return Path(os.environ.get("JSCC_STATE") or user_state_path("jscc-link"))
 
 
 def decoder_groups(text: str, cards: list[Card]) -> tuple[str, ...]:
@@ -179,9 +201,9 @@ def decoder_groups(text: str, cards: list[Card]) -> tuple[str, ...]:
         What each decoder is told to serve, as in the setting METHODS; empty for one decoder that serves everything.
 
     Raises:
-        UnknownMethodError: a name that is not there.
+        UnknownCheckpointError: a name that is not there.
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     if names == ["each"]:
         names = sorted({card.method for card in cards})
     alone = {card.name for name in names for card in choose(cards, name)}
@@ -190,14 +212,12 @@ def decoder_groups(text: str, cards: list[Card]) -> tuple[str, ...]:
     return (",".join(["all", *(f"-{name}" for name in names)]), *names)
 
 
-def _name(hop: str, methods: str) -> str:
-    """Name a service as docker-compose.yml does: the one that serves the rest is plainly the decoder."""
-    return f"{hop}-{methods.replace('_', '-')}" if methods and not methods.startswith("all,") else hop
-
-
-def _end_with_parent() -> None:
-    """Ask Linux to end this process gracefully when its parent dies, however that happens."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _is_taken(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _threads(hop: str) -> int:
@@ -205,23 +225,18 @@ def _threads(hop: str) -> int:
     return max(1, cores() // 2) if hop != "channel" else 1
 
 
-def _free_port() -> int:
+def _is_free(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the earlier process fade slowly
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return False
+    return True
+
+
+def _free_address() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _reap(pid: int) -> None:
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # started by an earlier command
-        return
-
-
-def _tail(log: Path) -> str:
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except OSError:
-        return "no log"
-    return lines[-1] if lines else "no output"
+        return f"127.0.0.1:{probe.getsockname()[1]}"

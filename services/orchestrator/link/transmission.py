@@ -17,6 +17,7 @@ from jscc.signals import bandwidth_ratio
 from jscc.wire.codec import Array
 from services.orchestrator.link.job import Job
 from services.orchestrator.link.star import Delivery, Link
+from services.orchestrator.link.vigil import Vigil
 
 T = TypeVar("T")
 
@@ -73,9 +74,10 @@ class Stopwatch:
 class Engine:
     """Sends images through a link and scores them; several may be under way."""
 
-    def __init__(self, link: Link, lpips: Lpips | None, workers: int) -> None:
-        """Use `link`; score with LPIPS when given; read and score in `workers` threads."""
+    def __init__(self, link: Link, lpips: Lpips | None, workers: int, vigil: Vigil | None = None) -> None:
+        """Use `link`; score with LPIPS when given; read and score in `workers` threads; notice who never answers."""
         self.link = link
+        self._vigil = vigil
         self.lpips = lpips
         self._pool = ThreadPoolExecutor(workers, "score")
 
@@ -104,7 +106,8 @@ class Engine:
         begun_ns = watch.last_ns
         original = await self._in_thread(lambda: read_image(source))
         load_ns = watch.lap_ns()
-        delivery = await self.link.send(job, original)
+        sending = self.link.send(job, original)
+        delivery = await (self._vigil.over(sending) if self._vigil else sending)
         watch.lap_ns()
         scores = await self._in_thread(lambda: score(original, delivery.pixels, self.lpips))
         score_ns = watch.lap_ns()

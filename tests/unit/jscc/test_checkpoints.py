@@ -191,6 +191,22 @@ def test_missing_weights_are_named(folder: Path) -> None:
         checkpoints.load(folder, read(folder), "transmitter")
 
 
+def test_the_bytes_that_were_checked_are_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever replaces the file after it was read changes nothing."""
+    path, expected = folder / "small.safetensors", checkpoints.load(folder, read(folder), "receiver").state_dict()
+    read_bytes = Path.read_bytes
+
+    def read_and_replace(self: Path) -> bytes:
+        raw = read_bytes(self)
+        self.write_bytes(b"another file by now")
+        return raw
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_replace)
+    got = checkpoints.load(folder, read(folder), "receiver").state_dict()
+    assert path.stat().st_size == len(b"another file by now")
+    assert all(torch.equal(got[name], tensor) for name, tensor in expected.items())
+
+
 def test_a_folder_without_cards_is_named(tmp_path: Path) -> None:
     for empty in (tmp_path, tmp_path / "missing"):
         with pytest.raises(CheckpointError, match=rf"no model card \(\*\.json\) in {empty}"):
@@ -206,7 +222,7 @@ def test_a_folder_without_cards_is_named(tmp_path: Path) -> None:
         ("\xff", r"card .*small.json: "),
         ('{"name": "small"}', "missing key 'method'"),
         ('{"nam": "small"}', "unknown key 'nam'"),
-        ('{"name": 3}', "name: expected str, got 3"),
+        ('{"name": 3}', "name: expected text, got 3"),
     ],
 )
 def test_a_card_that_cannot_be_read_is_named_with_the_field(tmp_path: Path, text: str | None, words: str) -> None:
@@ -228,7 +244,7 @@ def test_a_configuration_that_is_not_the_weights_own_is_refused(folder: Path) ->
     ("values", "words"),
     [
         ({"latent": 7}, "card of small: unknown key 'latent'"),
-        ({"latent_channels": "7"}, "card of small: latent_channels: expected int"),
+        ({"latent_channels": "7"}, "card of small: latent_channels: expected a whole number"),
         ({"latent_channels": 0}, r"card of small: latent_channels must be in 1\.\.768, got 0"),
         ({"stage_channels": [1, 2, 3]}, "card of small: stage_channels must be 4 positive numbers"),
     ],

@@ -71,24 +71,24 @@ def test_a_whole_number_becomes_the_float_that_is_due() -> None:
     [
         ({"rat": 1}, r"^file\.toml: unknown key 'rat' \(known: .*count.*rate.*\)$"),
         ({"derived": 1}, r"^file\.toml: unknown key 'derived'"),
-        ({"count": True}, r"^file\.toml: count: expected int, got True$"),
-        ({"count": 1.0}, r"^file\.toml: count: expected int, got 1\.0$"),
-        ({"count": "1"}, r"^file\.toml: count: expected int, got '1'$"),
-        ({"count": None}, r"^file\.toml: count: expected int, got None$"),
-        ({"rate": True}, r"^file\.toml: rate: expected float, got True$"),
-        ({"rate": "fast"}, r"^file\.toml: rate: expected float, got 'fast'$"),
-        ({"fast": 1}, r"^file\.toml: fast: expected bool, got 1$"),
-        ({"name": 3}, r"^file\.toml: name: expected str, got 3$"),
+        ({"count": True}, r"^file\.toml: count: expected a whole number, got true$"),
+        ({"count": 1.0}, r"^file\.toml: count: expected a whole number, got 1\.0$"),
+        ({"count": "1"}, r"^file\.toml: count: expected a whole number, got '1'$"),
+        ({"count": None}, r"^file\.toml: count: expected a whole number, got nothing$"),
+        ({"rate": True}, r"^file\.toml: rate: expected a number, got true$"),
+        ({"rate": "fast"}, r"^file\.toml: rate: expected a number, got 'fast'$"),
+        ({"fast": 1}, r"^file\.toml: fast: expected true or false, got 1$"),
+        ({"name": 3}, r"^file\.toml: name: expected text, got 3$"),
         ({"sizes": 3}, r"^file\.toml: sizes: expected a list, got 3$"),
         ({"sizes": "34"}, r"^file\.toml: sizes: expected a list, got '34'$"),
-        ({"sizes": [3, 4.5]}, r"^file\.toml: sizes: expected int, got 4\.5$"),
-        ({"limit": "none"}, r"^file\.toml: limit: expected float, got 'none'$"),
+        ({"sizes": [3, 4.5]}, r"^file\.toml: sizes: expected a whole number, got 4\.5$"),
+        ({"limit": "none"}, r"^file\.toml: limit: expected a number, got 'none'$"),
         ({"inner": 3}, r"^file\.toml: inner: expected a table, got 3$"),
         ({"inner": {"dept": 3}}, r"^file\.toml: inner: unknown key 'dept' \(known: depth\)$"),
         ({"inner": {"depth": 0}}, r"^file\.toml: inner: depth must be at least 1, got 0$"),
         ({"inners": [{}, {"depth": 0}]}, r"^file\.toml: inners: depth must be at least 1, got 0$"),
         ({"free": 3}, r"^file\.toml: free: expected a table, got 3$"),
-        ({"weights": {"a": "b"}}, r"^file\.toml: weights: expected float, got 'b'$"),
+        ({"weights": {"a": "b"}}, r"^file\.toml: weights: expected a number, got 'b'$"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_place_and_key(values: dict[str, Any], message: str) -> None:
@@ -124,3 +124,28 @@ def test_a_file_that_is_missing_or_no_toml_is_named(tmp_path: Path) -> None:
     broken.write_text("name = \n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"broken\.toml: .*line 1"):
         config.load_toml(broken)
+    with pytest.raises(ValueError, match=rf"^{tmp_path}: Is a directory$"):
+        config.load_toml(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["\xff", "x = " + "9" * 5000, "x = " + "[" * 100_000])
+def test_what_toml_cannot_hold_is_refused_with_the_file(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "odd.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"odd\.toml: "):
+        config.load_toml(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rate": 10**400}, r"^file\.toml: rate: expected a number, got 1000"),
+        ({"name": ["x" * 1000]}, r"^file\.toml: name: expected text, got \['xxx"),
+        ({"sizes": {"a": 1}}, r"^file\.toml: sizes: expected a list, got \{'a': 1\}$"),
+        ({"x" * 1000: 1}, r"^file\.toml: unknown key 'xxx"),
+    ],
+)
+def test_a_refusal_repeats_at_most_a_part_of_what_it_refuses(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as refusal:
+        build(**values)
+    assert len(str(refusal.value)) < 300
