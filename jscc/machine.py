@@ -5,6 +5,11 @@ import platform
 from functools import cache
 from pathlib import Path
 
+PRECISIONS = ("auto", "float32", "bfloat16")
+"""What can be wished for; networks run in one of the last two."""
+DEVICE_PATTERN = r"auto|cpu|cuda(:\d+)?"
+"""What can be wished for: whichever there is, the CPU, a GPU, or a GPU by its number."""
+
 
 def cores() -> int:
     """Return how many cores this process may use."""

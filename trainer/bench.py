@@ -1,195 +1,108 @@
 """Crops per second of this trainer beside a plain loop in the same run, and what each ingredient brings.
 
-The variants take turns of a few steps each, so that other work on the machine hits all alike, and a ratio is the
-median of the ratios within the rounds.
+Each variant takes turns of a few steps with this trainer, so that other work on the machine hits both alike, and a
+ratio is the median of the ratios within the turns. The clock is looked at after every step.
 """
 
-import dataclasses
+import math
 import os
 import statistics
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from torch import Tensor
 
-from trainer import bench_baseline, run_folder, settings, sources, train
-from trainer.build import build
-from trainer.learner import Learner
-from trainer.settings import Recipe
+from trainer import bench_baseline, environment, settings, trial
+from trainer.bench_variants import COMPILED, PLAIN, TURN_STEPS, Bench, Turns, Variant
 
-FULL, PLAIN, COMPILED = "this trainer", "plain loop", "torch.compile"
-
-_STEPS = 2
-_LEAST_ROUNDS = 3
-_RATE = 1e-5
-
-L = TypeVar("L", bound=Learner)
-Variant = Callable[[], AbstractContextManager[Callable[[], object]]]
-"""Opens a variant for one turn and gives the function that does one step."""
-
-
-class _ContiguousLearner(Learner):
-    memory_format = torch.contiguous_format
-
-
-class _FileLearner(Learner):
-    """Takes its crops from a DataLoader instead of memory."""
-
-    source: Iterator[Tensor]
-
-    def draw_crops(self) -> Tensor:
-        """Wait for the next batch."""
-        return next(self.source).contiguous(memory_format=self.memory_format)
-
-
-class Bench:
-    """Variants of one recipe's training on one device."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        """Load the photos of a recipe.
-
-        Raises:
-            ValueError: photos or method do not fit.
-        """
-        self.recipe = recipe
-        self.device = run_folder.choose_device(recipe.run.device)
-        self.paths = list(sources.find(recipe.data.folders))
-        self.photos = train.load_photos(recipe.data)[0].to(self.device)
-
-    def variants(self) -> dict[str, Variant]:
-        """Return this trainer, it without each of its ingredients by the ingredient's name, and the plain loop."""
-        recipe = self.recipe
-        found = {FULL: self._in_memory(self._learner(Learner, recipe))}
-        if recipe.run.precision != "float32":
-            exact = dataclasses.replace(recipe, run=dataclasses.replace(recipe.run, precision="float32"))
-            found["bfloat16 autocast"] = self._in_memory(self._learner(Learner, exact))
-        found["channels_last"] = self._in_memory(self._learner(_ContiguousLearner, recipe))
-        found["photos in memory, crops on the device"] = self._from_files(self._learner(_FileLearner, recipe))
-        slow = self._learner(Learner, recipe)
-        slow.optimiser.adamw = torch.optim.AdamW(slow.optimiser.adamw.param_groups, fused=False, foreach=False)
-        found["fused AdamW"] = self._in_memory(slow)
-        return found | {PLAIN: self._plain_loop()}
-
-    def compiled(self) -> Variant:
-        """Return this trainer with both halves compiled; its first step compiles, and raises where that fails."""
-        run = dataclasses.replace(self.recipe.run, compile=True)
-        return self._in_memory(self._learner(Learner, dataclasses.replace(self.recipe, run=run)))
-
-    def _learner(self, kind: type[L], recipe: Recipe) -> L:
-        return kind(recipe, build(recipe.method, recipe.run.seed), self.photos, self.device)
-
-    def _do(self, learner: Learner) -> Callable[[], object]:
-        return lambda: learner.step(_RATE, self.recipe.snrs_db(1.0))
-
-    def _in_memory(self, learner: Learner) -> Variant:
-        return lambda: nullcontext(self._do(learner))
-
-    def _from_files(self, learner: _FileLearner) -> Variant:
-        @contextmanager
-        def opened() -> Iterator[Callable[[], object]]:
-            with bench_baseline.batches(self.paths, self.recipe, self.device) as learner.source:
-                yield self._do(learner)
-
-        return opened
-
-    def _plain_loop(self) -> Variant:
-        loop = bench_baseline.PlainLoop(self.recipe, build(self.recipe.method, self.recipe.run.seed), self.device)
-
-        @contextmanager
-        def opened() -> Iterator[Callable[[], object]]:
-            with bench_baseline.batches(self.paths, self.recipe, self.device) as source:
-                yield lambda: loop.step(next(source))
-
-        return opened
-
-    def measure(self, variants: dict[str, Variant], seconds: float) -> dict[str, list[float]]:
-        """Return seconds per step of every turn, of all variants equally many: at least three, then while time is left.
-
-        Each variant begins with a step that is not counted.
-        """
-        for variant in variants.values():
-            with variant() as step:
-                step()
-        times_s: dict[str, list[float]] = {name: [] for name in variants}
-        end_s = time.monotonic() + seconds
-        while len(times_s[FULL]) < _LEAST_ROUNDS or time.monotonic() < end_s:
-            for name, variant in variants.items():
-                with variant() as step:
-                    self._synchronise()
-                    begun_s = time.perf_counter()
-                    for _ in range(_STEPS):
-                        step()
-                    self._synchronise()
-                    times_s[name].append((time.perf_counter() - begun_s) / _STEPS)
-        return times_s
-
-    def _synchronise(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+FULL = "this trainer"
 
 
 def run(config_file: Path, seconds: float, with_compile: bool) -> None:
-    """Measure one recipe and print the table.
+    """Measure one recipe; print each row when it is measured, and say on standard error what is waited for.
 
     Args:
         config_file: the recipe.
-        seconds: time for measuring, after some for preparing.
-        with_compile: measure torch.compile too.
+        seconds: time for each variant; a variant takes as much and at most one step more.
+        with_compile: measure torch.compile too, whose compiling comes on top.
 
     Raises:
         ValueError: the recipe or its photos do not fit.
     """
     recipe = settings.load(config_file)
+    _say(f"{config_file}: loading photos, and measuring for a moment what runs faster here")
     bench = Bench(recipe)
-    print(_heading(config_file, recipe, bench.device), flush=True)
-    variants, remark = bench.variants(), "not measured, --compile does it"
-    if with_compile:
-        try:
-            compiled = bench.compiled()
-            with compiled() as step:
-                step()
-            variants[COMPILED], remark = compiled, "not used unless run.compile is true"
-        except Exception as error:  # a missing compiler shows as one of many exceptions
-            remark = (
-                f"not available here ({str(error).strip().splitlines()[0] if str(error) else type(error).__name__})"
-            )
-    times_s = bench.measure(variants, seconds)
-    print("\n".join(table(times_s, recipe.data.batch_size, remark)), flush=True)
+    print(_heading(config_file, bench), flush=True)
+    variants = bench.variants(with_compile)
+    for number, (name, make) in enumerate(variants.items(), start=1):
+        _say(f"variant {number} of {len(variants)}, {name}: warm-up, then turns, {seconds:g} s")
+        turns = measured(bench, name, make, seconds)
+        print("\n".join(rows(name, turns, bench.recipe.data.batch_size)), flush=True)
+    if not with_compile:
+        print(f"  {COMPILED:38} not measured, --compile does it", flush=True)
 
 
-def _heading(config_file: Path, recipe: Recipe, device: torch.device) -> str:
-    load = os.getloadavg()[0]
+def measured(bench: Bench, name: str, make: Callable[[], Variant], seconds: float) -> Turns | str:
+    """Return a variant's turns, or in a few words why torch.compile does not work here."""
+    if name != COMPILED:
+        return bench.measure(make(), seconds)
+    try:
+        variant = make()
+        with variant() as step:
+            _say("compiling, which takes minutes")
+            step()
+    except Exception as error:  # a missing compiler shows as one of many exceptions
+        return f"not available here ({' '.join(str(error).split())[:80] or type(error).__name__})"
+    return bench.measure(variant, seconds)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _heading(config_file: Path, bench: Bench) -> str:
+    data = bench.recipe.data
     return (
-        f"{config_file}: {recipe.data.batch_size} crops of {recipe.data.crop_px} px a step, {recipe.run.precision}\n"
-        f"{run_folder.hardware(device)}, {torch.get_num_threads()} threads, torch {torch.__version__}; "
-        f"load at the start {load:.1f}\n"
+        f"{config_file}: {data.batch_size} crops of {data.crop_px} px a step\n"
+        f"{FULL}: {trial.line(bench.recipe, bench.measured_s)}\n"
+        f"{environment.hardware(bench.device)}, {torch.get_num_threads()} threads, torch {torch.__version__}; "
+        f"load at the start {os.getloadavg()[0]:.1f}\n"
         f"plain loop: float32, NCHW, {bench_baseline.workers()} DataLoader worker(s) on the files, one SNR a batch, "
         "unfused Adam"
     )
 
 
-def table(times_s: dict[str, list[float]], batch_size: int, compile_remark: str) -> list[str]:
-    """Return the lines of the result.
+def rows(name: str, turns: Turns | str, batch_size: int) -> list[str]:
+    """Return the lines that a variant adds to the table.
 
     Args:
-        times_s: seconds per step of every turn, by variant.
+        name: of the variant; the plain loop's lines come first and head the others.
+        turns: what was measured, or why nothing was.
         batch_size: crops per step.
-        compile_remark: what to say of torch.compile.
     """
+    if isinstance(turns, str):
+        return [f"  {name:38} {turns}"]
+    if name != PLAIN:
+        return [f"  {name:38} {_times(turns, -1 if name == COMPILED else 1)}"]
+    return [
+        f"{'':40} crops/s   s/step: median (least..most) of turns of {TURN_STEPS} steps",
+        _speed(FULL, turns.full_s or [turns.first_full_s or math.inf], batch_size),
+        _speed(PLAIN, turns.other_s or [turns.first_s], batch_size),
+        f"{FULL} / {PLAIN}: {_times(turns)}",
+        "what each ingredient brings, against this trainer with the other choice:",
+    ]
 
-    def gain(slower: str, faster: str) -> str:
-        pairs = zip(times_s[slower], times_s[faster], strict=True)
-        return f"{statistics.median(slow / fast for slow, fast in pairs):.2f}x"
 
-    lines = [f"{'':40} crops/s   s/step: median (least..most) of {len(times_s[FULL])} turns of {_STEPS} steps"]
-    for name in (FULL, PLAIN):
-        median, least, most = statistics.median(times_s[name]), min(times_s[name]), max(times_s[name])
-        lines.append(f"{name:40} {batch_size / median:7.2f}   {median:.3f} ({least:.3f}..{most:.3f})")
-    lines += [f"{FULL} / {PLAIN}: {gain(PLAIN, FULL)}", "what each ingredient brings, against this trainer without it:"]
-    lines += [f"  {name:38} {gain(name, FULL)}" for name in times_s if name not in (FULL, PLAIN, COMPILED)]
-    measured = f"{gain(FULL, COMPILED)}, " if COMPILED in times_s else ""
-    return [*lines, f"  {COMPILED:38} {measured}{compile_remark}"]
+def _speed(name: str, times_s: list[float], batch_size: int) -> str:
+    median, least, most = statistics.median(times_s), min(times_s), max(times_s)
+    return f"{name:40} {batch_size / median:7.2f}   {median:.3f} ({least:.3f}..{most:.3f}) of {len(times_s)}"
+
+
+def _times(turns: Turns, power: int = 1) -> str:
+    """Say the ratio, or its inverse for the power -1; from a step of each where there is no turn of both."""
+    if turns.ratio is not None:
+        return f"{turns.ratio**power:.2f}x ({len(turns.other_s)} turns)"
+    if turns.first_full_s is not None:
+        return f"about {(turns.first_s / turns.first_full_s) ** power:.2f}x by one step of each; give more --seconds"
+    return f"the first step alone took {turns.first_s:.1f} s; give more --seconds"

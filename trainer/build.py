@@ -17,20 +17,27 @@ def method_config(settings: MethodSettings, where: str) -> SomeConfig:
     """Return the method's Config.
 
     Raises:
-        ValueError: the method's Config refuses a key or a value; names `where`.
-        UnknownMethodError: there is no such method.
+        ValueError: there is no such method, or its Config refuses a key or a value; names `where`.
     """
-    return config.from_mapping(models.load(settings.name).config_type, settings.config, f"{where}: method: config")
+    return config.from_mapping(_method(settings, where).config_type, settings.config, f"{where}: method: config")
+
+
+def _method(settings: MethodSettings, where: str) -> models.Method:
+    try:
+        return models.load(settings.name)
+    except models.UnknownMethodError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def build(settings: MethodSettings, seed: int, where: str = "recipe") -> Link:
     """Build a link with fresh weights on the CPU; a method that is only another receiver gets its frozen transmitter.
 
     Raises:
-        ValueError: the method's Config refuses a key or a value, or listens_to is missing or of another method.
+        ValueError: there is no such method, its Config refuses a key or a value, or listens_to is missing or of another
+            method.
         CheckpointError: the checkpoint that it listens to is missing or damaged.
     """
-    method, choice = models.load(settings.name), method_config(settings, where)
+    method, choice = _method(settings, where), method_config(settings, where)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         receiver = method.receiver_type(choice)
@@ -86,7 +93,7 @@ def heard(settings: MethodSettings, where: str = "recipe") -> Card:
         ValueError: listens_to is missing or of another method.
         CheckpointError: there is no such checkpoint.
     """
-    wanted = models.load(settings.name).transmitter_method
+    wanted = _method(settings, where).transmitter_method
     if not settings.listens_to:
         raise ValueError(f"{where}: method: listens_to: '{settings.name}' needs a checkpoint of '{wanted}'")
     path = Path(settings.listens_to)

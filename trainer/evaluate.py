@@ -108,7 +108,7 @@ def load_link(path: Path, device: torch.device) -> Link:
         ValueError: it is neither, or it is damaged.
     """
     if path.is_dir():
-        link = build(run_folder.load_recipe(path).method, seed=0)
+        link = build(run_folder.load_recipe(path).method, 0, str(path / run_folder.RECIPE_FILE))
         link.load_state_dict(run_folder.load_state(path)["average"])
     else:
         link = links.load(card_path(path).stem, path.parent)

@@ -8,7 +8,7 @@ from torch import nn
 
 from jscc import checkpoints
 from jscc.checkpoints import Card
-from trainer import run_folder, settings
+from trainer import environment, run_folder, settings
 from trainer.build import build, config_mapping, heard
 from trainer.journal import VALIDATION_FILE, read_rows
 from trainer.settings import MethodSettings, Recipe
@@ -75,7 +75,7 @@ def _card(method: MethodSettings, name: str | None, heard_digest: str, record: d
 
 def training_record(run: Path, recipe: Recipe, state: dict[str, Any]) -> dict[str, Any]:
     """Return what the card tells about the training."""
-    environments, progress, start = run_folder.read_environment(run), state["progress"], run_folder.read_start(run)
+    environments, progress, start = environment.read(run), state["progress"], run_folder.read_start(run)
     return {
         "start": {key: start[key] for key in ("digest", "training")} if start else {},
         "recipe": dataclasses.asdict(recipe),
@@ -83,9 +83,15 @@ def training_record(run: Path, recipe: Recipe, state: dict[str, Any]) -> dict[st
         "steps": progress["step"],
         "crops": progress["step"] * recipe.data.batch_size,
         "wall_time_s": round(progress["elapsed_s"], 1),
-        "hardware": sorted({record["device"] for record in environments}),
-        "torch": sorted({record["torch"] for record in environments}),
-        "git": sorted({record["git"] for record in environments}),
+        "hardware": _all_of(environments, "device"),
+        **{key: _all_of(environments, key) for key in ("precision", "memory_format", "fused")},
+        "torch": _all_of(environments, "torch"),
+        "git": _all_of(environments, "git"),
         "started": environments[0]["started"] if environments else "",
         "validation": read_rows(run / VALIDATION_FILE),
     }
+
+
+def _all_of(records: list[dict[str, Any]], key: str) -> list[Any]:
+    """Return the different values that a run's records have for a key; those of older versions may lack it."""
+    return sorted({record[key] for record in records if key in record})

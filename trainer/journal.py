@@ -1,23 +1,20 @@
-"""What a run writes while it runs: CSV, TensorBoard, pictures, a progress bar."""
+"""What a run writes while it runs: CSV, TensorBoard, pictures, how far it is."""
 
 import csv
 import os
-import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Never
-
-from tqdm import tqdm
 
 from jscc.images import Pixels, write_image
+from trainer import progress
+from trainer.events import Events
+from trainer.files import naming
 
 LOG_FILE = "log.csv"
 VALIDATION_FILE = "validation.csv"
 SAMPLES_FOLDER = "samples"
 LOG_COLUMNS = ("step", "elapsed_s", "crops", "learning_rate", "loss", "psnr_db", "gradient_norm", "crops_per_s")
-
-_TERMINAL_INTERVAL_S = 0.5
-_FILE_INTERVAL_S = 10.0
 
 
 class Journal:
@@ -45,20 +42,16 @@ class Journal:
         self._samples = folder / SAMPLES_FOLDER
         self._log_columns = (*LOG_COLUMNS, *loss_terms)
         _start(self._log, list(self._log_columns), last_step)
-        for file in self._samples.glob("step_*.png"):
+        for file in self._samples.glob(f"step_{'[0-9]' * 8}.png"):
             if int(file.stem.removeprefix("step_")) > last_step:
                 file.unlink()
         columns = ["step", "elapsed_s", "mean_psnr_db", *(snr_column(snr_db) for snr_db in snrs_db)]
         _start(self._validation, columns, last_step)
-        self._writer = _summary_writer(folder / "tensorboard", last_step) if tensorboard else None
-        self._bar: tqdm[Never] = tqdm(
-            total=100.0,
-            mininterval=interval_s(),
-            maxinterval=float("inf"),
-            miniters=0,
-            smoothing=0,
-            bar_format="{percentage:5.1f}% |{bar:20}| {elapsed}<{remaining}{postfix}",
-        )
+        self._opened = ExitStack()
+        self._shown = self._opened.enter_context(progress.shown())
+        self._events = Events(folder / "tensorboard", last_step, self.say) if tensorboard else None
+        self._text = "training"
+        self._task = self._shown.add_task(self._text, total=100.0)
 
     def __enter__(self) -> "Journal":
         """Return itself."""
@@ -66,24 +59,18 @@ class Journal:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Close the bar and the event file."""
-        self._bar.close()
-        if self._writer is not None:
-            self._writer.close()
-
-    def begin(self, position: float) -> None:
-        """Tell the bar where a resumed run stands (0..1), so that the time left is right."""
-        self._bar.reset()
-        self._bar.initial = self._bar.n = self._bar.last_print_n = 100 * position
+        if self._events is not None:
+            self._events.close()
+        self._opened.close()
 
     def progress(self, position: float) -> None:
-        """Move the bar to a position 0..1."""
-        self._bar.update(100 * min(position, 1.0) - self._bar.n)
+        """Tell that the run is at a position 0..1."""
+        self._shown.tell(self._task, 100 * min(position, 1.0), self._text)
 
     def log(self, row: dict[str, float]) -> None:
         """Write one row of log.csv, keys as in LOG_COLUMNS and the loss's terms."""
         _append(self._log, {column: row[column] for column in self._log_columns})
-        text = f"step {row['step']:.0f} loss {row['loss']:.3f} {row['crops_per_s']:.1f} crops/s"
-        self._bar.set_postfix_str(text, refresh=False)
+        self._text = f"step {row['step']:.0f} loss {row['loss']:.3f} {row['crops_per_s']:.1f} crops/s"
         self._scalars("train", row)
 
     def validation(self, row: dict[str, float]) -> None:
@@ -94,21 +81,21 @@ class Journal:
 
     def samples(self, step: int, picture: Pixels) -> None:
         """Write a picture [H, W, 3] of what is received after some steps."""
-        self._samples.mkdir(exist_ok=True)
-        write_image(self._samples / f"step_{step:08}.png", picture)
-        if self._writer is not None:
-            self._writer.add_image("validation/samples", picture, step, dataformats="HWC")
+        file = self._samples / f"step_{step:08}.png"
+        with naming(file):
+            self._samples.mkdir(exist_ok=True)
+            write_image(file, picture)
+        if self._events is not None:
+            self._events.picture("validation/samples", picture, step)
 
     def say(self, text: str) -> None:
-        """Print a line without breaking the bar."""
-        self._bar.write(text, file=sys.stderr)
+        """Write a line without breaking the bar."""
+        self._shown.say(text)
 
     def _scalars(self, group: str, row: dict[str, float]) -> None:
-        if self._writer is None:
-            return
         for key, value in row.items():
-            if key != "step":
-                self._writer.add_scalar(f"{group}/{key}", value, int(row["step"]))
+            if key != "step" and self._events is not None:
+                self._events.scalar(f"{group}/{key}", value, int(row["step"]))
 
 
 class Silence:
@@ -121,9 +108,6 @@ class Silence:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Do nothing."""
 
-    def begin(self, position: float) -> None:
-        """Do nothing."""
-
     def progress(self, position: float) -> None:
         """Do nothing."""
 
@@ -138,11 +122,6 @@ class Silence:
 
     def say(self, text: str) -> None:
         """Do nothing."""
-
-
-def interval_s() -> float:
-    """Return the time between two updates of a bar: short on a terminal, long in a log file."""
-    return _TERMINAL_INTERVAL_S if sys.stderr.isatty() else _FILE_INTERVAL_S
 
 
 def snr_column(snr_db: float) -> str:
@@ -156,17 +135,25 @@ def read_rows(path: Path) -> list[dict[str, float]]:
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    """Read the complete rows; the last line may be torn when its writer was killed."""
+    """Read the rows that are whole; a line may be torn when its writer was killed or the disk was full."""
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if all(row.values()) and None not in row]
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        return [row for row in csv.DictReader(file) if None not in row and all(map(_is_number, row.values()))]
+
+
+def _is_number(text: str | None) -> bool:
+    try:
+        float(text or "")
+    except ValueError:
+        return False
+    return True
 
 
 def _start(path: Path, columns: list[str], last_step: int) -> None:
     kept = [row for row in _read(path) if float(row["step"]) <= last_step]
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with naming(path), temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(kept)
@@ -174,14 +161,5 @@ def _start(path: Path, columns: list[str], last_step: int) -> None:
 
 
 def _append(path: Path, row: dict[str, float]) -> None:
-    with path.open("a", newline="", encoding="utf-8") as file:
+    with naming(path), path.open("a", newline="", encoding="utf-8") as file:
         csv.DictWriter(file, list(row)).writerow(row)
-
-
-def _summary_writer(folder: Path, last_step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        print("tensorboard is not installed: no event files, log.csv has the same numbers", file=sys.stderr)
-        return None
-    return SummaryWriter(str(folder), purge_step=last_step + 1)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from jscc.link import Link
 from jscc.seeds import derive_seed
+from trainer import execution
 from trainer.data import Crops, Photos
 from trainer.losses import Loss, Reference, mse_per_image, psnr_db
 from trainer.objective import wrap
@@ -41,8 +42,6 @@ class Progress:
 class Learner:
     """Link, averaged weights, optimiser and random generators of a run, all on one device."""
 
-    memory_format = torch.channels_last
-
     def __init__(
         self,
         recipe: Recipe,
@@ -55,7 +54,7 @@ class Learner:
         """Start at step 0.
 
         Args:
-            recipe: what to do.
+            recipe: what to do; what it leaves open is settled without measuring.
             link: initialised; moved to the device.
             photos: training photos; moved to the device.
             device: where to train.
@@ -65,12 +64,13 @@ class Learner:
         Raises:
             ValueError: the loss needs what is missing, or the batch cannot be shared out evenly.
         """
-        self.recipe = recipe
+        self.recipe = recipe = execution.settled(recipe, device)
         self.progress = Progress()
         self.team = team or Team()
         self.photos = photos.to(device)
         self.link = link.to(device)
-        self.link.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self._format = execution.TORCH_FORMATS[recipe.run.memory_format]
+        self.link.to(memory_format=self._format)  # type: ignore[call-overload]
         self._crop_draws, self._noise_draws = (
             torch.Generator(device).manual_seed(derive_seed(recipe.run.seed, use, 0.0, 0)) for use in ("crops", "noise")
         )
@@ -83,7 +83,7 @@ class Learner:
         if recipe.run.compile:
             link.transmitter.compile()
             link.receiver.compile()
-        self.optimiser = Optimiser(self.link, recipe.optimiser)
+        self.optimiser = Optimiser(self.link, recipe.optimiser, bool(recipe.run.fused))
         self._columns = ("loss", "psnr_db", "gradient_norm", *self._loss.terms)
         self._sums = torch.zeros(len(self._columns), device=device)
         self._summed = 0
@@ -117,7 +117,7 @@ class Learner:
     def draw_crops(self) -> Tensor:
         """Draw this process's crops of a batch, float32 [B, 3, crop_px, crop_px] in [0, 1]."""
         x = self._crops.draw(self.photos, self._crop_draws, self._rows)
-        return x.contiguous(memory_format=self.memory_format)
+        return x.contiguous(memory_format=self._format)
 
     def draw_snrs_db(self, low_db: float, high_db: float) -> Tensor:
         """Draw an SNR in dB for each of this process's samples of a batch, [B]."""

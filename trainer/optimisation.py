@@ -84,12 +84,6 @@ def _is_part(part: str, name: str) -> bool:
     return f".{part}." in f".{name}."
 
 
-def adamw(groups: list[dict[str, Any]], settings: OptimiserSettings) -> torch.optim.AdamW:
-    """Build AdamW, fused where the devices of all parameters allow it."""
-    fused = all(parameter.device.type in ("cpu", "cuda") for group in groups for parameter in group["params"])
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, settings.beta2), fused=fused)
-
-
 class Optimiser:
     """AdamW, and Muon for the convolution kernels that the recipe names.
 
@@ -100,14 +94,22 @@ class Optimiser:
     al., "Muon is Scalable for LLM Training", 2025; torch.optim.Muon.
     """
 
-    def __init__(self, module: nn.Module, settings: OptimiserSettings) -> None:
+    def __init__(self, module: nn.Module, settings: OptimiserSettings, fused: bool = True) -> None:
         """Optimise the trainable parameters of a module, which stay where they are in memory from now on.
+
+        Args:
+            module: on its device, in its memory format.
+            settings: the recipe's.
+            fused: whether AdamW updates all weights in one pass.
 
         Raises:
             ValueError: a name under lr_scale or muon fits no parameter.
         """
         groups = parameter_groups(module, settings)
-        self.adamw = adamw([group for group in groups if not group["muon"]], settings)
+        betas = (0.9, settings.beta2)
+        others = [group for group in groups if not group["muon"]]
+        self.adamw = torch.optim.AdamW(others, lr=settings.learning_rate, betas=betas, fused=fused)
+        self._fused = fused
         orthogonal = [group for group in groups if group["muon"]]
         self._kernels = [kernel for group in orthogonal for kernel in group["params"]]
         matrices = [
@@ -133,7 +135,9 @@ class Optimiser:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from state_dict()."""
-        self.adamw.load_state_dict(state["adamw"])
+        saved = state["adamw"]
+        groups = [group | {"fused": self._fused} for group in saved["param_groups"]]  # not as it was when saved
+        self.adamw.load_state_dict(saved | {"param_groups": groups})
         if self._muon is not None:
             self._muon.load_state_dict(state["muon"])
 

@@ -1,16 +1,26 @@
 """Recipes: the typed form of a file `configs/<method>.toml`."""
 
 import itertools
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from jscc import config
-from jscc.limits import FAMILIES, MAX_LABEL
+from jscc.limits import FAMILIES, MAX_LABEL, MAX_SEED, MAX_SIDE_PX, MAX_SNR_DB, MIN_SNR_DB
+from jscc.machine import DEVICE_PATTERN, PRECISIONS
+from trainer.ranges import OneOf, Range, check
 
-PRECISIONS = ("float32", "bfloat16")
+MEMORY_FORMATS = ("auto", "channels_last", "contiguous")
 LOSSES = ("log_mse", "mse", "snr_balanced_mse")
-SNR_LIMITS_DB = (-30.0, 60.0)
+
+_SNR = Range(MIN_SNR_DB, MAX_SNR_DB)
+_SIDE = Range(16, MAX_SIDE_PX)
+"""Crops of less than a patch or than what the deepest layer sees as one pixel teach nothing."""
+_WEIGHT = Range(0, 10**6)
+_POSITIVE = Range(0, 10**6, above=True)
+_MINUTES = Range(0, 10**7)
+_SHARE = Range(0, 1, below=True)
 
 
 def _require(fits: bool, message: str) -> None:
@@ -61,23 +71,22 @@ class DataSettings:
     """
 
     folders: tuple[str, ...] = ()
-    weights: tuple[float, ...] = ()
-    crop_px: int = 128
-    batch_size: int = 16
+    weights: Annotated[tuple[float, ...], _POSITIVE] = ()
+    crop_px: Annotated[int, _SIDE] = 128
+    batch_size: Annotated[int, Range(1, 4096)] = 16
     flips: bool = True
     rotations: bool = False
-    validation_every: int = 25
-    validation_photos: int = 16
-    validation_crop_px: int = 256
-    initialise_photos: int = 300
+    validation_every: Annotated[int, Range(2, 10**6)] = 25
+    validation_photos: Annotated[int, Range(1, 10**4)] = 16
+    validation_crop_px: Annotated[int, _SIDE] = 256
+    initialise_photos: Annotated[int, Range(0, 10**6)] = 300
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _require(self.initialise_photos >= 0, f"initialise_photos must not be negative, got {self.initialise_photos}")
-        for name in ("crop_px", "batch_size", "validation_photos", "validation_crop_px"):
-            _require(getattr(self, name) >= 1, f"{name} must be at least 1, got {getattr(self, name)}")
-        _require(self.validation_every >= 2, f"validation_every must be at least 2, got {self.validation_every}")
-        _require(all(weight > 0 for weight in self.weights), f"weights must be positive, got {self.weights}")
+        check(self)
+        _require(
+            all(name.strip() for name in self.folders), "folders: a name is empty; '.' is the folder one stands in"
+        )
         fitting = not self.weights or len(self.weights) == len(self.folders)
         _require(fitting, f"weights must be {len(self.folders)}, one for each folder, got {len(self.weights)}")
 
@@ -91,11 +100,12 @@ class ChannelSettings:
         snr_high_db: highest SNR in dB.
     """
 
-    snr_low_db: float = -6.0
-    snr_high_db: float = 21.0
+    snr_low_db: Annotated[float, _SNR] = -6.0
+    snr_high_db: Annotated[float, _SNR] = 21.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        check(self)
         _require_snrs(self.snr_low_db, self.snr_high_db)
 
 
@@ -109,20 +119,18 @@ class StageSettings:
         snr_high_db: highest SNR in dB; equal to the lowest for a fixed SNR.
     """
 
-    until_fraction: float
-    snr_low_db: float
-    snr_high_db: float
+    until_fraction: Annotated[float, Range(0, 1, above=True, below=True)]
+    snr_low_db: Annotated[float, _SNR]
+    snr_high_db: Annotated[float, _SNR]
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _require(0 < self.until_fraction < 1, f"until_fraction must be in (0, 1), got {self.until_fraction}")
+        check(self)
         _require_snrs(self.snr_low_db, self.snr_high_db)
 
 
 def _require_snrs(low_db: float, high_db: float) -> None:
-    least_db, most_db = SNR_LIMITS_DB
-    ordered = least_db <= low_db <= high_db <= most_db
-    _require(ordered, f"snr_low_db..snr_high_db must lie in {least_db:g}..{most_db:g}, got {low_db}..{high_db}")
+    _require(low_db <= high_db, f"snr_low_db: must be at most snr_high_db, got {low_db:g} and {high_db:g}")
 
 
 @dataclass(frozen=True)
@@ -140,32 +148,28 @@ class LossSettings:
         reference_mse: MSE_ref at these SNRs, in squared units of the [0, 1] image.
     """
 
-    kind: str = "log_mse"
-    epsilon: float = 1e-6
-    pixel_weight: float = 1.0
-    ms_ssim_weight: float = 0.0
-    lpips_weight: float = 0.0
-    reference_snr_db: tuple[float, ...] = ()
-    reference_mse: tuple[float, ...] = ()
+    kind: Annotated[str, OneOf(LOSSES)] = "log_mse"
+    epsilon: Annotated[float, Range(0, 1, above=True)] = 1e-6
+    pixel_weight: Annotated[float, _WEIGHT] = 1.0
+    ms_ssim_weight: Annotated[float, _WEIGHT] = 0.0
+    lpips_weight: Annotated[float, _WEIGHT] = 0.0
+    reference_snr_db: Annotated[tuple[float, ...], _SNR] = ()
+    reference_mse: Annotated[tuple[float, ...], _POSITIVE] = ()
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _require(self.kind in LOSSES, f"kind must be one of {', '.join(LOSSES)}, got '{self.kind}'")
-        _require(self.epsilon > 0, f"epsilon must be positive, got {self.epsilon}")
-        weights = {name: getattr(self, name) for name in ("pixel_weight", "ms_ssim_weight", "lpips_weight")}
-        for name, weight in weights.items():
-            _require(weight >= 0, f"{name} must not be negative, got {weight}")
-        _require(sum(weights.values()) > 0, f"one of {', '.join(weights)} must be above 0")
+        check(self)
+        weighted = self.pixel_weight + self.ms_ssim_weight + self.lpips_weight > 0
+        _require(weighted, "pixel_weight, ms_ssim_weight, lpips_weight: one of them must be above 0")
         self._check_reference()
 
     def _check_reference(self) -> None:
         snrs_db, errors = self.reference_snr_db, self.reference_mse
-        _require(not snrs_db or self.kind == "snr_balanced_mse", "reference_snr_db is for kind 'snr_balanced_mse' only")
+        _require(not snrs_db or self.kind == "snr_balanced_mse", "reference_snr_db: for kind 'snr_balanced_mse' only")
         same = len(snrs_db) == len(errors)
-        _require(same, f"reference_mse must have {len(snrs_db)} values, as reference_snr_db, got {len(errors)}")
+        _require(same, f"reference_mse: must have {len(snrs_db)} values, as reference_snr_db, got {len(errors)}")
         rising = all(low < high for low, high in itertools.pairwise(snrs_db))
-        _require(rising, f"reference_snr_db must rise, got {snrs_db}")
-        _require(all(error > 0 for error in errors), f"reference_mse must be positive, got {errors}")
+        _require(rising, f"reference_snr_db: must rise, got {snrs_db}")
 
 
 @dataclass(frozen=True)
@@ -184,26 +188,19 @@ class OptimiserSettings:
         muon: parts of parameter names whose convolution kernels Muon updates.
     """
 
-    learning_rate: float = 4e-4
-    warmup_fraction: float = 0.02
-    beta2: float = 0.99
-    weight_decay: float = 1e-4
+    learning_rate: Annotated[float, Range(0, 10, above=True)] = 4e-4
+    warmup_fraction: Annotated[float, _SHARE] = 0.02
+    beta2: Annotated[float, _SHARE] = 0.99
+    weight_decay: Annotated[float, Range(0, 10)] = 1e-4
     no_decay: tuple[str, ...] = ("attention",)
-    clip_norm: float = 1.0
-    ema_decay: float = 0.999
-    lr_scale: dict[str, float] = field(default_factory=dict)
+    clip_norm: Annotated[float, _POSITIVE] = 1.0
+    ema_decay: Annotated[float, _SHARE] = 0.999
+    lr_scale: Annotated[dict[str, float], Range(0, 1000)] = field(default_factory=dict)
     muon: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _require(self.learning_rate > 0, f"learning_rate must be positive, got {self.learning_rate}")
-        _require(0 <= self.warmup_fraction < 1, f"warmup_fraction must be in [0, 1), got {self.warmup_fraction}")
-        _require(0 <= self.beta2 < 1, f"beta2 must be in [0, 1), got {self.beta2}")
-        _require(self.weight_decay >= 0, f"weight_decay must not be negative, got {self.weight_decay}")
-        _require(self.clip_norm > 0, f"clip_norm must be positive, got {self.clip_norm}")
-        _require(0 <= self.ema_decay < 1, f"ema_decay must be in [0, 1), got {self.ema_decay}")
-        negative = [name for name, scale in self.lr_scale.items() if scale < 0]
-        _require(not negative, f"lr_scale must not be negative, got {negative}")
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -214,8 +211,11 @@ class RunSettings:
         minutes: budget of training time; 0 for none. `--minutes` and `--steps` take its place.
         steps: budget of steps; 0 for none.
         seed: seed of weights, crops, SNRs and noise.
-        device: "auto", "cpu" or "cuda".
-        precision: of the networks; channel, power, loss and metrics are float32 in any case.
+        device: "auto", "cpu", "cuda" or such as "cuda:1".
+        precision: of the networks, "float32", "bfloat16" or, by what the hardware is good at, "auto"; channel, power,
+            loss and metrics are float32 in any case.
+        memory_format: of weights and images, "channels_last", "contiguous" or, by a measurement at the start, "auto".
+        fused: whether AdamW updates all weights in one pass; by a measurement at the start unless the recipe says.
         compile: compile the two halves with torch.compile; needs a C++ compiler, or Triton on a GPU.
         log_steps: steps between two rows of log.csv.
         checkpoint_minutes: minutes between two checkpoints.
@@ -223,22 +223,24 @@ class RunSettings:
         tensorboard: write event files too.
     """
 
-    minutes: float = 0.0
-    steps: int = 0
-    seed: int = 0
+    minutes: Annotated[float, _MINUTES] = 0.0
+    steps: Annotated[int, Range(0, 10**9)] = 0
+    seed: Annotated[int, Range(0, MAX_SEED)] = 0
     device: str = "auto"
-    precision: str = "bfloat16"
+    precision: Annotated[str, OneOf(PRECISIONS)] = "auto"
+    memory_format: Annotated[str, OneOf(MEMORY_FORMATS)] = "auto"
+    fused: bool | None = None
     compile: bool = False
-    log_steps: int = 20
-    checkpoint_minutes: float = 3.0
-    validate_minutes: float = 10.0
+    log_steps: Annotated[int, Range(1, 10**9)] = 20
+    checkpoint_minutes: Annotated[float, _MINUTES] = 3.0
+    validate_minutes: Annotated[float, _MINUTES] = 10.0
     tensorboard: bool = True
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        _require(self.precision in PRECISIONS, f"precision must be one of {PRECISIONS}, got '{self.precision}'")
-        _require(self.log_steps >= 1, f"log_steps must be at least 1, got {self.log_steps}")
-        _require(self.minutes >= 0 and self.steps >= 0, "minutes and steps must not be negative")
+        check(self)
+        known = re.fullmatch(DEVICE_PATTERN, self.device) is not None
+        _require(known, f"device: must be auto, cpu, cuda or such as cuda:1, got '{self.device}'")
 
 
 @dataclass(frozen=True)
@@ -272,4 +274,10 @@ def load(path: Path) -> Recipe:
     Raises:
         ValueError: the file is missing, is no TOML, or holds an unknown key or a bad value; names file and key.
     """
-    return config.from_mapping(Recipe, config.load_toml(path), str(path))
+    try:
+        table = config.load_toml(path)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is no TOML: byte {error.start} is not UTF-8") from error
+    return config.from_mapping(Recipe, table, str(path))

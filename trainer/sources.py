@@ -5,18 +5,17 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from jscc import images
-from jscc.data import DownloadError, div2k, is_image, unreadable
+from jscc.data import DownloadError, div2k, is_image
+from trainer import progress
 from trainer.data import Photos
-from trainer.journal import interval_s
+from trainer.files import naming
 
 
 def split(names: tuple[str, ...], every: int) -> tuple[list[int], list[int]]:
@@ -63,25 +62,10 @@ def _folder(name: str) -> Path:
     if name != div2k.NAME:
         return Path(name).expanduser()
     try:
-        return div2k.open_folder(_Bars())
+        with progress.shown() as shown:
+            return div2k.open_folder(shown)
     except DownloadError as error:
         raise ValueError(f"data: folders: div2k: {error}") from error
-
-
-class _Bars:
-    """Progress of downloads and of unpacking, one bar for each task."""
-
-    def add_task(self, description: str, *, total: float | None) -> Any:
-        """Begin a task of `total` bytes."""
-        return tqdm(desc=description, total=total, unit="B", unit_scale=True, mininterval=interval_s())
-
-    def advance(self, task: Any, advance: float, /) -> None:
-        """Count further bytes."""
-        task.update(advance)
-
-    def remove_task(self, task: Any, /) -> None:
-        """End a task."""
-        task.close()
 
 
 def shares(origins: Iterable[int], weights: tuple[float, ...]) -> Tensor:
@@ -118,54 +102,77 @@ def load(paths: Iterable[Path], cache: Path) -> Photos:
         cache: folder for `<key>.npy` (uint8 [n]) and `<key>.json` (heights and widths); created when missing.
 
     Raises:
-        DatasetError: files cannot be decoded; lists them.
+        ValueError: files cannot be read; names all of them.
+        OSError: the cache cannot be written; names it.
     """
     paths = list(paths)
-    key = hashlib.blake2b(
-        json.dumps([[path.name, path.stat().st_size] for path in paths]).encode(), digest_size=8
-    ).hexdigest()
+    sizes_bytes = [path.stat().st_size if path.is_file() else None for path in paths]
+    names = [path.name for path in paths]
+    key = hashlib.blake2b(json.dumps(list(zip(names, sizes_bytes, strict=True))).encode(), digest_size=8).hexdigest()
     pixels_file, index_file = cache / f"{key}.npy", cache / f"{key}.json"
-    if not index_file.is_file():  # written last
-        cache.mkdir(parents=True, exist_ok=True)
-        _decode(paths, pixels_file, index_file)
-    pixels: NDArray[np.uint8] = np.load(pixels_file)
-    sizes = torch.tensor(json.loads(index_file.read_text(encoding="utf-8")), dtype=torch.int64).reshape(-1, 2)
+    kept = _read_cache(pixels_file, index_file)
+    if kept is None:
+        with naming(pixels_file):
+            cache.mkdir(parents=True, exist_ok=True)
+            _decode(paths, pixels_file, index_file)
+        kept = np.load(pixels_file), json.loads(index_file.read_bytes())
+    pixels, sizes = torch.from_numpy(kept[0]), torch.tensor(kept[1], dtype=torch.int64).reshape(-1, 2)
     lengths = 3 * sizes.prod(dim=1)
-    names = tuple(path.name for path in paths)
-    return Photos(torch.from_numpy(pixels), lengths.cumsum(0) - lengths, sizes, names)
+    return Photos(pixels, lengths.cumsum(0) - lengths, sizes, tuple(names))
+
+
+def _read_cache(pixels_file: Path, index_file: Path) -> tuple[NDArray[np.uint8], list[list[int]]] | None:
+    """Return pixels and sizes of a cache, None where there is none or it is damaged."""
+    if not index_file.is_file():  # written last
+        return None
+    try:
+        pixels, sizes = np.load(pixels_file), json.loads(index_file.read_bytes())
+    except (OSError, ValueError, EOFError):
+        return None
+    return (pixels, sizes) if pixels.size == sum(3 * height * width for height, width in sizes) else None
 
 
 def _decode(paths: list[Path], pixels_file: Path, index_file: Path) -> None:
     """Decode photo by photo, so that memory holds one of them; the length is put in at the end."""
     raw, temporary = (pixels_file.with_name(f"{pixels_file.stem}.{os.getpid()}.{kind}") for kind in ("raw", "tmp"))
     try:
-        sizes = _write_pixels(paths, raw)
+        sizes = _decode_into(raw, paths)
         with temporary.open("wb") as file:
             np.save(file, np.memmap(raw, dtype=np.uint8, mode="r"))
+        os.replace(temporary, pixels_file)
+        temporary.write_text(json.dumps(sizes), encoding="utf-8")
+        os.replace(temporary, index_file)
     finally:
-        raw.unlink(missing_ok=True)
-    os.replace(temporary, pixels_file)
-    temporary.write_text(json.dumps(sizes), encoding="utf-8")
-    os.replace(temporary, index_file)
+        for file_left in (raw, temporary):
+            file_left.unlink(missing_ok=True)
 
 
-def _write_pixels(paths: list[Path], raw: Path) -> list[list[int]]:
-    """Write the pixels of all photos into one file; return their heights and widths.
+def _decode_into(raw: Path, paths: list[Path]) -> list[list[int]]:
+    """Write the pixels of all photos one after the other; return their heights and widths.
 
     Raises:
-        DatasetError: some cannot be decoded; lists them.
+        ValueError: files cannot be read; names all of them, after the last one was tried.
     """
     sizes: list[list[int]] = []
-    faults: dict[Path, images.ImageError] = {}
-    with raw.open("wb") as file:
-        for path in tqdm(paths, "decoding photos, once", mininterval=interval_s(), maxinterval=float("inf")):
+    bad: dict[Path, str] = {}
+    with raw.open("wb") as file, progress.shown() as shown:
+        task = shown.add_task("decoding photos, once", total=len(paths))
+        for path in paths:
             try:
-                photo = read_image(path)
+                photo = _read_regular(path)
             except images.ImageError as error:
-                faults[path] = error
-                continue
-            sizes.append(list(photo.shape[1:]))
-            file.write(photo.numpy().data)
-    if faults:
-        raise unreadable(faults)
+                bad[path] = str(error).removeprefix(f"image {path}: ")
+            else:
+                sizes.append(list(photo.shape[1:]))
+                file.write(photo.numpy().data)
+            shown.advance(task, 1)
+    if bad:
+        listed = "".join(f"\n  {path}: {reason}" for path, reason in bad.items())
+        raise ValueError(f"data: {len(bad)} of {len(paths)} photos cannot be read; mend or remove them:{listed}")
     return sizes
+
+
+def _read_regular(path: Path) -> Tensor:
+    if not path.is_file():  # a pipe would be waited for, without end
+        raise images.ImageError("no such file" if not path.exists() else "no regular file")
+    return read_image(path)

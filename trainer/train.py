@@ -1,6 +1,5 @@
 """The training loop: budget, logs, validation, checkpoints, signals."""
 
-import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -8,24 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-import torch
-
-from jscc import models
 from jscc.images import Pixels
-from jscc.signals import bandwidth_ratio
-from trainer import data, perceptual, run_folder, sample_grid, sources
-from trainer.build import build, method_config, take_over
-from trainer.data import Photos
+from trainer import run_folder, sample_grid
 from trainer.evaluate import SNRS_DB, mean_psnr_db, receive
 from trainer.journal import Journal, Silence, snr_column
 from trainer.learner import Learner
-from trainer.losses import Reference, linear_reference
 from trainer.optimisation import Budget, rate_factor
-from trainer.parallel import Team
-from trainer.settings import DataSettings, Recipe
-
-CACHE_FOLDER = Path("runs/cache")
-REFERENCE_PHOTOS = 300
 
 
 class Run:
@@ -59,7 +46,7 @@ class Run:
         with self._journal() as journal, self._signals():
             if progress.step == 0:
                 self._validate(journal)
-            journal.begin(self._position())
+            journal.progress(self._position())
             self._clock_s = self._saved_s = self._logged_s = time.monotonic()
             self._logged_step = progress.step
             self._agree()
@@ -174,94 +161,3 @@ class Run:
         finally:
             for number, handler in former.items():
                 signal.signal(number, handler)
-
-
-def load_photos(settings: DataSettings) -> tuple[Photos, Photos]:
-    """Return the (training, validation) photos of a recipe, through the cache ($JSCC_CACHE or runs/cache).
-
-    Raises:
-        ValueError: there are none, or they are smaller than a crop.
-    """
-    cache = Path(os.environ.get("JSCC_CACHE") or CACHE_FOLDER)
-    found = sources.find(settings.folders)
-    photos = sources.load(found, cache)
-    training, validation = sources.split(photos.names, settings.validation_every)
-    if not training:
-        raise ValueError(
-            f"data: {len(photos)} photo(s) are too few: one in {settings.validation_every} is for validation"
-        )
-    data.require_side(photos, settings.crop_px)
-    chosen = photos.subset(training)
-    if settings.weights:
-        folders = list(found.values())
-        chosen = chosen.weighted(sources.shares([folders[index] for index in training], settings.weights))
-    return chosen, photos.subset(validation)
-
-
-def validation_images(photos: Photos, settings: DataSettings) -> dict[str, Pixels]:
-    """Return centre crops of some validation photos by id."""
-    chosen = sources.spread(len(photos), settings.validation_photos)
-    return {
-        f"validation/{photos.names[index]}": data.centre_crop(photos.image(index), settings.validation_crop_px)
-        for index in chosen
-    }
-
-
-def start(
-    recipe: Recipe,
-    folder: Path,
-    budget: Budget,
-    has_state: bool,
-    team: Team | None = None,
-    from_checkpoint: Path | None = None,
-) -> Run:
-    """Prepare a run: photos and, at step 0, shipped weights or the method's own initialisation; else the run's state.
-
-    Args:
-        recipe: what to do.
-        folder: the run's, opened.
-        budget: when to end.
-        has_state: go on from the folder's checkpoint.
-        team: processes that share every batch; this one alone when None.
-        from_checkpoint: `<folder>/<name>` of the checkpoint that gives the first weights.
-
-    Raises:
-        ValueError: photos, method, loss or checkpoint do not fit the recipe.
-    """
-    team = team or Team()
-    device = run_folder.choose_device(recipe.run.device, team.local_rank if team.size > 1 else None)
-    perceptual.require_side(recipe.loss, recipe.data.crop_px)
-    with team.first():
-        training, validation = load_photos(recipe.data)
-    link = build(recipe.method, recipe.run.seed, str(folder / run_folder.RECIPE_FILE))
-    if not has_state and from_checkpoint is not None:
-        run_folder.write_start(folder, take_over(link, from_checkpoint))
-    elif not has_state and recipe.data.initialise_photos:
-        link.receiver.initialise(link.transmitter, _some(training, recipe.data.initialise_photos))
-    learner = Learner(recipe, link, training, device, team, _reference(recipe, training))
-    if has_state:
-        _restore(learner, folder)
-    if team.leads:
-        run_folder.write_environment(folder, device, team.size)
-    return Run(learner, folder, budget, validation_images(validation, recipe.data))
-
-
-def _some(photos: Photos, wanted: int) -> list[torch.Tensor]:
-    return [photos.image(index) for index in sources.spread(len(photos), wanted)]
-
-
-def _reference(recipe: Recipe, photos: Photos) -> Reference | None:
-    """Return the error of the linear code, for the loss that needs it and has no table of its own."""
-    if recipe.loss.kind != "snr_balanced_mse" or recipe.loss.reference_snr_db:
-        return None
-    side_px = recipe.data.crop_px
-    options = models.load(recipe.method.name).send_options_type()
-    layout = method_config(recipe.method, "recipe").layout(side_px, side_px, options)
-    return linear_reference(_some(photos, REFERENCE_PHOTOS), bandwidth_ratio(layout.channel_uses, side_px, side_px))
-
-
-def _restore(learner: Learner, folder: Path) -> None:
-    state = run_folder.load_state(folder)
-    if state["photos"] != len(learner.photos):
-        raise ValueError(f"{folder}: was trained on {state['photos']} photos, now there are {len(learner.photos)}")
-    learner.restore(state)

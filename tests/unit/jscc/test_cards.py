@@ -96,7 +96,9 @@ def test_a_name_that_is_not_there_is_refused_with_those_that_are() -> None:
 
 
 def test_what_is_written_comes_back(tmp_path: Path) -> None:
-    card = Card("a.b", "deepjscc", "1", "2", {"x": 1}, {"steps": 3}, ({"snr_db": 0.0, "psnr_db": 20.0},))
+    card = Card(
+        "a.b", "deepjscc", "1", "2", {"x": 1}, "A B", "analog", {"steps": 3}, ({"snr_db": 0.0, "psnr_db": 20.0},)
+    )
     cards.write_card(tmp_path, card)
     assert cards.cards(tmp_path) == [card]
     assert cards.read_card(tmp_path / "a.b.json") == card

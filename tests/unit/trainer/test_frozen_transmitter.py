@@ -34,6 +34,8 @@ validation_crop_px = 32
 kind = "mse"
 [run]
 precision = "float32"
+memory_format = "channels_last"
+fused = true
 device = "cpu"
 tensorboard = false
 """
@@ -126,7 +128,7 @@ def test_a_receiver_without_its_transmitter_is_refused(tmp_path: Path, recipe_fi
 def test_a_recipe_must_say_whom_it_listens_to(
     tmp_path: Path, recipe_file: Path, listens_to: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command_line.main(["train", str(write(tmp_path, listens_to)), "--steps", "1", "--out", str(tmp_path)]) == 1
+    assert command_line.main(["train", str(write(tmp_path, listens_to)), "--steps", "1", "--out", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
 
 

@@ -20,8 +20,8 @@ from jscc.channels.awgn import Awgn
 from jscc.data import div2k
 from jscc.images import read_image
 from trainer import __main__ as command_line
+from trainer import prepare, settings, sources
 from trainer import sample_grid as samples
-from trainer import settings, sources, train
 from trainer.build import build
 from trainer.journal import read_rows
 from trainer.learner import Learner
@@ -42,6 +42,8 @@ initialise_photos = 0
 {data}
 [run]
 precision = "float32"
+memory_format = "channels_last"
+fused = true
 device = "cpu"
 log_steps = 1
 validate_minutes = 1e6
@@ -83,7 +85,7 @@ def write_recipe(path: Path, folders: list[Path], **values: str) -> Path:
 
 def learner_of(recipe_file: Path) -> Learner:
     recipe = settings.load(recipe_file)
-    return Learner(recipe, build(recipe.method, 0), train.load_photos(recipe.data)[0], torch.device("cpu"))
+    return Learner(recipe, build(recipe.method, 0), prepare.load_photos(recipe.data)[0], torch.device("cpu"))
 
 
 class TestCurriculum:
@@ -142,14 +144,14 @@ class TestWeights:
     def test_numbers_must_fit(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="weights must be 1, one for each folder, got 2"):
             settings.load(write_recipe(tmp_path / "r.toml", [tmp_path], data="weights = [1.0, 2.0]"))
-        with pytest.raises(ValueError, match="weights must be positive"):
+        with pytest.raises(ValueError, match="weights: must be above 0"):
             settings.load(write_recipe(tmp_path / "r.toml", [tmp_path], data="weights = [0.0]"))
 
     def test_folder_inside_another_has_nothing_of_its_own(self, tmp_path: Path) -> None:
         inner = make_photos(tmp_path / "a" / "b", 6, 1)
         recipe = settings.load(write_recipe(tmp_path / "r.toml", [tmp_path / "a", inner], data="weights = [1, 1]"))
         with pytest.raises(ValueError, match="folder 1 has no photo of its own"):
-            train.load_photos(recipe.data)
+            prepare.load_photos(recipe.data)
 
 
 class TestDiv2k:

@@ -140,7 +140,10 @@ class TestPerceptual:
         ("reference_snr_db = [0.0]\nreference_mse = [0.1]", "snr_balanced_mse"),
         ("kind = 'snr_balanced_mse'\nreference_snr_db = [0.0]", "reference_mse"),
         ("kind = 'snr_balanced_mse'\nreference_snr_db = [1.0, 0.0]\nreference_mse = [0.1, 0.1]", "rise"),
-        ("kind = 'snr_balanced_mse'\nreference_snr_db = [0.0]\nreference_mse = [0.0]", "positive"),
+        (
+            "kind = 'snr_balanced_mse'\nreference_snr_db = [0.0]\nreference_mse = [0.0]",
+            "reference_mse: must be above 0",
+        ),
     ],
 )
 def test_bad_loss_is_named(tmp_path: Path, text: str, named: str) -> None:

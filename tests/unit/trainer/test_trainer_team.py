@@ -39,6 +39,8 @@ initialise_photos = 0
 learning_rate = 1e-2
 [run]
 precision = "float32"
+memory_format = "channels_last"
+fused = true
 device = "cpu"
 log_steps = 1
 checkpoint_minutes = {checkpoint_minutes}
