@@ -76,7 +76,7 @@ def load_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from error
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is no TOML: byte {error.start} is no UTF-8") from error
     except (ValueError, RecursionError) as error:  # no text, no TOML, a number of thousands of digits, a nest of lists

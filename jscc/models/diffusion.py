@@ -27,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jscc import cancel
 from jscc.draws import Draws
 from jscc.models import Study, _contract, deepjscc
 from jscc.models._contract import Criterion, Objective, Received, SendOptions
@@ -38,6 +39,8 @@ __all__ = ["Config", "ReceiveOptions", "Receiver", "SendOptions", "Transmitter"]
 
 PATCH_PX = 4
 MAX_STEPS = 50
+MAX_PIXEL_STEPS = 20_000_000
+"""Most pixels times steps of one image: 50 steps of 512x768 px fit, and one step of the largest image."""
 LOG_DEVIATION = (-3.0, -0.055)
 """log of the residual's deviation: at 0 dB SNR and per dB; a fit to DeepJSCC's 24 to 36 dB of PSNR at -5 to 20 dB."""
 _EMBEDDING = 128
@@ -73,7 +76,8 @@ class ReceiveOptions(_contract.ReceiveOptions):
     """What a request may choose.
 
     Attributes:
-        steps: steps of DDIM sampling, at most 50; 0 leaves the first reconstruction as it is.
+        steps: steps of DDIM sampling, at most 50, and at most MAX_PIXEL_STEPS / (H W) for an image of H x W pixels; 0
+            leaves the first reconstruction as it is.
         strength: how much of the sampled residual is added, 0..1; 0 leaves the first reconstruction as it is.
         seed: of the sampling noise, 0..2^63 - 1; the same seed gives the same image.
     """
@@ -124,16 +128,18 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
             x_hat [B, 3, H, W] in [0, 1].
 
         Raises:
-            ValueError: k does not fit the image size, or the scale is missing.
+            ValueError: k does not fit the image size, the scale is missing, or the steps are too many for the size.
         """
+        steps = options.steps if options.strength else 0
+        _check_budget(steps, side)
         first = self._reconstruct(y, side, state)
-        if options.steps == 0 or options.strength == 0:
+        if steps == 0:
             return first
         snr_db = state.snr_db
         shape = pad_to_multiple(first, self._multiple()).shape
         generator = noise_generator(options.seed)
         noise = torch.randn(shape[1:], generator=generator).to(y.device).expand(shape)
-        residual = self._sample(noise, first, snr_db, options.steps)
+        residual = self._sample(noise, first, snr_db, steps)
         return (first + options.strength * residual).clamp(0, 1)
 
     def objective(
@@ -179,6 +185,7 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         padded, r_t = pad_to_multiple(first, self._multiple()), noise
         times = torch.linspace(math.pi / 2, 0, steps + 1).tolist()
         for t, following in pairwise(times):
+            cancel.check()
             now = torch.full_like(snr_db, t)
             velocity = self.network(r_t, padded, snr_db, now).float()
             residual = math.cos(t) * r_t - math.sin(t) * velocity
@@ -246,6 +253,16 @@ class _Block(nn.Module):
         normed = self.norm(z.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).to(z.dtype)
         refined: Tensor = z + self.second(F.silu(self.first(normed * (1 + scale) + shift)))
         return refined
+
+
+def _check_budget(steps: int, side: Side) -> None:
+    pixels = side.height_px * side.width_px
+    if steps * pixels > MAX_PIXEL_STEPS:
+        size = f"{side.width_px}x{side.height_px} px"
+        raise ValueError(
+            f"options.steps: {steps} steps of {size} sample {steps * pixels} pixels, "
+            f"the limit is {MAX_PIXEL_STEPS}; ask for at most {MAX_PIXEL_STEPS // pixels} steps"
+        )
 
 
 def _fourier(snr_db: Tensor, t: Tensor) -> Tensor:

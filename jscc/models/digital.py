@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jscc import signals
+from jscc import cancel, signals
 from jscc.baselines import mcs, phy
 from jscc.models import Study, _contract
 from jscc.models._contract import ReceiveOptions
@@ -110,6 +110,7 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
 
     def _send(self, x: Tensor, snr_db: float, options: SendOptions) -> tuple[Tensor, Tensor]:
         """Return symbols [k] and codes [5] of one image [3, H, W]."""
+        cancel.check()
         index = mcs.choose(snr_db) if options.mcs == ADAPTIVE else options.mcs
         frame = phy.plan(mcs.TABLE[index], self.config.layout(x.shape[1], x.shape[2], options).channel_uses)
         samples = x.mul(_WHITE).round().clamp(0, _WHITE)
@@ -171,6 +172,7 @@ def _best_file(samples: Tensor, codec: str, limit_bytes: int) -> bytes | None:
 
 def _receive(y: Tensor, codes: Tensor, noise_power: Tensor, size_px: tuple[int, int]) -> Tensor:
     """Return the image [3, H, W] of symbols [k], codes [5] and noise power [k]."""
+    cancel.check()
     colour = codes[2:, None, None].expand(3, *size_px) / _WHITE
     if codes[0] == NOTHING:
         return colour

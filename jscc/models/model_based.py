@@ -29,6 +29,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from jscc import cancel
 from jscc.draws import Draws
 from jscc.models import Study, _contract, _linear
 from jscc.models._contract import Criterion, Objective, Received, SendOptions
@@ -257,6 +258,8 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         scale = dequantise_log2(side.codes, *SCALE_LOG2, SCALE_BITS).float()[:, :, None, None]
         z, estimates = torch.zeros_like(y), []
         for step_size, denoiser in zip(self.step_size, self.denoisers, strict=True):
+            if not self.training:  # nobody waits for a training step, and torch.compile would stop here
+                cancel.check()
             gradient = trust * (z - y) + (1 - trust) * z
             correction = denoiser(z * scale / amplitude, snr_db).float() * amplitude / scale
             z = z - step_size * gradient + correction

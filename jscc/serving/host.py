@@ -11,9 +11,10 @@ import torch
 
 from jscc import checkpoints, models
 from jscc.cards import UnknownCheckpointError
+from jscc.limits import shown
 from jscc.models._contract import Receiver, SomeConfig, SomeReceiver, SomeTransmitter, Transmitter
 from jscc.serving.runtime import pick_device, pick_precision
-from jscc.signals import bandwidth_ratio
+from jscc.signals import Layout, bandwidth_ratio
 from jscc.wire import convert, describe
 from jscc.wire.v1 import symbols_pb2 as pb
 
@@ -55,6 +56,10 @@ class Hosted:
     def parameters(self) -> int:
         """Number of parameters of this half."""
         return sum(parameter.numel() for parameter in self.module.parameters())
+
+    def layout(self, height_px: int, width_px: int) -> Layout:
+        """Return what an image of this size costs with the default options; its codes are those of any options."""
+        return self.config.layout(height_px, width_px, self.method.send_options_type())
 
 
 class Host:
@@ -116,7 +121,7 @@ class Host:
             if hosted.card.name == name:
                 return hosted
         served, reason = ", ".join(self.names), self._missing.get(name, "")
-        raise models.UnknownMethodError(f"method: '{name}' is not served here (served: {served}){reason}")
+        raise models.UnknownMethodError(f"method: '{shown(name)}' is not served here (served: {served}){reason}")
 
     def describe(self, service: str, settings: dict[str, str]) -> pb.ServiceDescription:
         """Describe the service that this host works for; `settings` are those in force."""
@@ -140,7 +145,7 @@ class Host:
 
 def _served(hosted: Hosted, half: checkpoints.Half) -> pb.ServedMethod:
     card, method, defaults = hosted.card, hosted.method, hosted.method.send_options_type()
-    channel_uses = hosted.config.layout(*NOMINAL_SIZE_PX, defaults).channel_uses
+    channel_uses = hosted.layout(*NOMINAL_SIZE_PX).channel_uses
     learned = sorted(hosted.module.learned().items())
     return pb.ServedMethod(
         name=card.name,

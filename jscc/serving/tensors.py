@@ -1,10 +1,12 @@
 """Between the messages' small parts and the library's tensors. Both ends check what arrives here."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
 from jscc.limits import MAX_SIDE_PX
-from jscc.signals import ChannelState, Side
+from jscc.signals import ChannelState, Layout, Side
 from jscc.wire.codec import Array, CodecError
 from jscc.wire.v1 import symbols_pb2 as pb
 
@@ -17,11 +19,16 @@ def side_to_wire(side: Side) -> pb.SideInformation:
     return pb.SideInformation(height_px=side.height_px, width_px=side.width_px, codes=codes, code_bits=side.code_bits)
 
 
-def side_from_wire(side: pb.SideInformation, device: str) -> Side:
+def side_from_wire(side: pb.SideInformation, device: str, layout_of: Callable[[int, int], Layout]) -> Side:
     """Read the side information of one image.
 
+    Args:
+        side: as it came.
+        device: where the codes go.
+        layout_of: what an image of this height and width costs. The codes are counted before any of them is looked at.
+
     Raises:
-        CodecError: a size or a code is out of its range; names the field.
+        CodecError: a size, the number of codes or a code is out of its range; names the field.
     """
     for name in ("height_px", "width_px"):
         value = getattr(side, name)
@@ -29,6 +36,10 @@ def side_from_wire(side: pb.SideInformation, device: str) -> Side:
             raise CodecError(f"side.{name}: {value} is outside 1..{MAX_SIDE_PX}")
     if side.code_bits > MAX_CODE_BITS:
         raise CodecError(f"side.code_bits: {side.code_bits} is above {MAX_CODE_BITS}")
+    layout = layout_of(side.height_px, side.width_px)
+    if len(side.codes) != layout.code_count or (side.codes and side.code_bits != layout.code_bits):
+        expected = f"{layout.code_count} of {layout.code_bits} bits for a {side.width_px}x{side.height_px} px image"
+        raise CodecError(f"side.codes: {len(side.codes)} of {side.code_bits} bits, expected {expected}")
     if side.codes and max(side.codes) >= 2**side.code_bits:
         raise CodecError(f"side.codes: {max(side.codes)} does not fit {side.code_bits} bits")
     codes = torch.tensor([list(side.codes)], dtype=torch.float32, device=device)

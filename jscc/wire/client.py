@@ -1,5 +1,7 @@
 """Calls from the orchestrator to a service, timed."""
 
+import asyncio
+import random
 import time
 from collections.abc import AsyncIterator
 from typing import Any, TypeVar
@@ -9,12 +11,14 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from jscc.wire import codec
-from jscc.wire.errors import LinkError
+from jscc.wire.errors import STATUS_DETAILS, LinkError, retry_after_s
 from jscc.wire.timing import HopRecord, server_ns
-from jscc.wire.transport import CLIENT_OPTIONS, target
+from jscc.wire.transport import client_channel
 from jscc.wire.v1 import symbols_pb2 as pb
 
 PACKAGE = "jscc.wire.v1"
+RECONNECT_S = 0.1
+"""Pause before a health check that broke off is begun again."""
 
 A = TypeVar("A", bound=Message)
 
@@ -26,7 +30,7 @@ class Client:
         """Connect lazily to the service `hop` (encoder, channel, decoder or orchestrator) at host:port."""
         self.hop, self.address = hop, address
         self._prefix = f"/{PACKAGE}.{hop.capitalize()}Service/"
-        self._channel = grpc.aio.insecure_channel(target(address), options=CLIENT_OPTIONS)
+        self._channel = client_channel(address)
 
     async def close(self) -> None:
         """Close the connection; calls under way fail."""
@@ -100,15 +104,23 @@ class Client:
         return serving
 
     async def wait_until_serving(self, timeout_s: float) -> None:
-        """Wait until the service's health is SERVING.
+        """Wait until the service's health is SERVING, whatever happens to the connection meanwhile.
 
         Raises:
             LinkError: it is not within timeout_s seconds.
         """
-        deadline = time.monotonic() + timeout_s
-        stub = health_pb2_grpc.HealthStub(self._channel)
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                return await self._watch_health(max(deadline_s - time.monotonic(), 0.001))
+            except LinkError as error:
+                if not error.is_outage or time.monotonic() + RECONNECT_S >= deadline_s:
+                    raise
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _watch_health(self, timeout_s: float) -> None:
         request = health_pb2.HealthCheckRequest(service=f"{PACKAGE}.{self.hop.capitalize()}Service")
-        call = stub.Watch(request, wait_for_ready=True, timeout=max(deadline - time.monotonic(), 0.001))
+        call = health_pb2_grpc.HealthStub(self._channel).Watch(request, wait_for_ready=True, timeout=timeout_s)
         try:
             async for answer in call:
                 if answer.status == health_pb2.HealthCheckResponse.SERVING:
@@ -123,6 +135,18 @@ class Client:
         raise LinkError(self.hop, self.address, "UNAVAILABLE", "the health check ended")
 
     async def _call(self, rpc: str, raw: bytes, timeout_s: float) -> bytes:
+        """Call an RPC, and again whenever the service is too busy and says when to come again, until the deadline."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                return await self._attempt(rpc, raw, max(deadline_s - time.monotonic(), 0.001))
+            except LinkError as error:
+                wait_s = error.retry_after_s
+                if wait_s is None or time.monotonic() + wait_s >= deadline_s:
+                    raise
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1))  # not all at once
+
+    async def _attempt(self, rpc: str, raw: bytes, timeout_s: float) -> bytes:
         try:
             start: Any = self._channel.unary_unary(self._prefix + rpc)
             answer: bytes = await start(raw, timeout=timeout_s)
@@ -131,4 +155,6 @@ class Client:
         return answer
 
     def _link_error(self, error: grpc.aio.AioRpcError) -> LinkError:
-        return LinkError(self.hop, self.address, error.code().name, error.details() or "no details")
+        status_details = (error.trailing_metadata() or {}).get(STATUS_DETAILS)
+        again_s = retry_after_s(status_details) if isinstance(status_details, bytes) else None
+        return LinkError(self.hop, self.address, error.code().name, error.details() or "no details", again_s)

@@ -11,14 +11,15 @@ from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from numpy.typing import NDArray
 
+from jscc.limits import MAX_BESIDE_BYTES
+from jscc.wire.fields import LENGTH_DELIMITED, Span, cut_out, varint
+from jscc.wire.fields import CodecError as CodecError
 from jscc.wire.v1 import symbols_pb2 as pb
 
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-"""Largest message in either direction: symbols or pixels of a 4096x4096 image fit."""
 MAX_DIMENSIONS = 4
 MAX_HEADER_BYTES = 1024
 
@@ -29,15 +30,9 @@ _DTYPES: dict[pb.ElementType.ValueType, np.dtype[Any]] = {
 }
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 _DATA_FIELD = pb.Tensor.DESCRIPTOR.fields_by_name["data"].number
-_LENGTH_DELIMITED = 2
-_MAX_VARINT_BYTES = 10
 
 Array = NDArray[Any]
 M = TypeVar("M", bound=Message)
-
-
-class CodecError(ValueError):
-    """Bytes that are not the message that they should be."""
 
 
 @dataclass
@@ -97,7 +92,7 @@ def encode_timed(message: Message, array: Array, hop: Hop, clock: Any) -> bytes:
     hop.lap("serialize", clock())
     hop.timing.bytes_out = 1  # fixed width, so the record's size is known before its value
     record_bytes = hop.timing.ByteSize()
-    tag = _varint(number << 3 | _LENGTH_DELIMITED) + _varint(record_bytes)
+    tag = varint(number << 3 | LENGTH_DELIMITED) + varint(record_bytes)
     hop.timing.bytes_out = buffer.tell() + len(tag) + record_bytes
     buffer.write(tag + hop.timing.SerializeToString())
     return buffer.getvalue()
@@ -118,15 +113,45 @@ def decode(message_type: type[M], raw: bytes) -> tuple[M, Array]:
     Raises:
         CodecError: for anything but a well-formed message whose tensor is whole and finite; names the field.
     """
+    name = _tensor_field(message_type.DESCRIPTOR)[0]
+    rest, header, data = _take_apart(message_type, raw)
+    return _parse(message_type, rest), _view(raw, _parse(pb.Tensor, header), data, name)
+
+
+def decode_plain(message_type: type[M], raw: bytes) -> M:
+    """Parse a message without a tensor, such as one with a file.
+
+    Args:
+        message_type: a generated class with at most one field of the type `bytes`.
+        raw: what arrived.
+
+    Raises:
+        OversizeError: the message has more bytes beside its file, or more fields, than a stated limit.
+        CodecError: for anything else but a well-formed message.
+    """
+    name, number = _file_field(message_type.DESCRIPTOR)
+    cut_out(raw, (0, len(raw)), number, name, MAX_BESIDE_BYTES)
+    return _parse(message_type, raw)
+
+
+def check(message_type: type[Message], raw: bytes) -> None:
+    """Check in less than a millisecond, whatever arrived, that bytes are worth parsing as a message with a tensor.
+
+    Raises:
+        OversizeError: the message has more bytes beside its tensor, or more fields, than a stated limit.
+        CodecError: the bytes are no message, or its tensor is missing.
+    """
+    _take_apart(message_type, raw)
+
+
+def _take_apart(message_type: type[Message], raw: bytes) -> tuple[bytes, bytes, Span]:
+    """Return the message beside its tensor, the tensor beside its data, and the span of the data."""
     name, number = _tensor_field(message_type.DESCRIPTOR)
-    rest, span = _split(raw, 0, len(raw), number, name)
-    message = _parse(message_type, rest)
+    rest, span = cut_out(raw, (0, len(raw)), number, name, MAX_BESIDE_BYTES)
     if span is None:
         raise CodecError(f"{name}: missing")
-    header, data = _split(raw, *span, _DATA_FIELD, f"{name}.data")
-    if len(header) > MAX_HEADER_BYTES:
-        raise CodecError(f"{name}: {len(header)} bytes beside the data, the limit is {MAX_HEADER_BYTES}")
-    return message, _view(raw, _parse(pb.Tensor, header), data or (0, 0), name)
+    header, data = cut_out(raw, span, _DATA_FIELD, f"{name}.data", MAX_HEADER_BYTES)
+    return rest, header, data or (0, 0)
 
 
 def _write(message: Message, array: Array) -> io.BytesIO:
@@ -136,12 +161,21 @@ def _write(message: Message, array: Array) -> io.BytesIO:
         raise CodecError(f"tensor: {array.dtype} {list(array.shape)} has no place on the wire")
     array = np.ascontiguousarray(array)
     header = pb.Tensor(dtype=code, shape=array.shape).SerializeToString()
-    header += _varint(_DATA_FIELD << 3 | _LENGTH_DELIMITED) + _varint(array.nbytes)
+    header += varint(_DATA_FIELD << 3 | LENGTH_DELIMITED) + varint(array.nbytes)
     buffer = io.BytesIO()
     buffer.write(message.SerializeToString())
-    buffer.write(_varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(header) + array.nbytes) + header)
+    buffer.write(varint(number << 3 | LENGTH_DELIMITED) + varint(len(header) + array.nbytes) + header)
     buffer.write(array.reshape(-1).view(np.uint8).data)
     return buffer
+
+
+@cache
+def _file_field(descriptor: Descriptor) -> tuple[str, int]:
+    """Return name and number of the one field of bytes; where there is none, a name for errors and 0."""
+    found = [field for field in descriptor.fields if field.type == FieldDescriptor.TYPE_BYTES]
+    if len(found) > 1:
+        raise TypeError(f"{descriptor.full_name} has {len(found)} fields of bytes, expected at most 1")
+    return (found[0].name, found[0].number) if found else ("a file", 0)
 
 
 @cache
@@ -159,7 +193,7 @@ def _parse(message_type: type[M], raw: bytes) -> M:
         raise CodecError(f"{message_type.DESCRIPTOR.name}: not a valid message: {error}") from None
 
 
-def _view(raw: bytes, header: pb.Tensor, span: tuple[int, int], name: str) -> Array:
+def _view(raw: bytes, header: pb.Tensor, span: Span, name: str) -> Array:
     dtype = _DTYPES.get(header.dtype)
     if dtype is None:
         raise CodecError(f"{name}.dtype: unknown element type {header.dtype}")
@@ -173,56 +207,3 @@ def _view(raw: bytes, header: pb.Tensor, span: tuple[int, int], name: str) -> Ar
     if dtype.kind == "f" and not np.isfinite(array).all():
         raise CodecError(f"{name}: has NaN or infinite values")
     return array
-
-
-def _split(raw: bytes, start: int, end: int, number: int, name: str) -> tuple[bytes, tuple[int, int] | None]:
-    """Cut field `number` out of the message in raw[start:end]; return the rest and the field's content."""
-    span, cut, position = None, (end, end), start
-    while position < end:
-        content, following = _skip_field(raw, position, end)
-        tag, _ = _read_varint(raw, position, end)
-        if tag == number << 3 | _LENGTH_DELIMITED:
-            if span is not None:
-                raise CodecError(f"{name}: appears twice")
-            span, cut = (content, following), (position, following)
-        position = following
-    return raw[start : cut[0]] + raw[cut[1] : end], span
-
-
-def _skip_field(raw: bytes, position: int, end: int) -> tuple[int, int]:
-    """Return where the content of the field at `position` starts and ends."""
-    tag, content = _read_varint(raw, position, end)
-    kind = tag & 7
-    if kind == 0:
-        following = _read_varint(raw, content, end)[1]
-    elif kind == _LENGTH_DELIMITED:
-        size_bytes, content = _read_varint(raw, content, end)
-        following = content + size_bytes
-    elif kind in (1, 5):
-        following = content + (8 if kind == 1 else 4)
-    else:
-        raise CodecError(f"message: unknown wire type {kind} at byte {position}")
-    if following > end:
-        raise CodecError(f"message: truncated, {following - end} bytes are missing at byte {position}")
-    return content, following
-
-
-def _read_varint(raw: bytes, position: int, end: int) -> tuple[int, int]:
-    value = 0
-    for index in range(_MAX_VARINT_BYTES):
-        if position + index >= end:
-            raise CodecError(f"message: truncated at byte {position}")
-        byte = raw[position + index]
-        value |= (byte & 0x7F) << 7 * index
-        if byte < 0x80:
-            return value, position + index + 1
-    raise CodecError(f"message: malformed number at byte {position}")
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

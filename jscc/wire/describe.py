@@ -1,8 +1,7 @@
 """What a service says of itself."""
 
 from jscc import __version__
-from jscc.limits import MAX_SIDE_PX
-from jscc.wire.codec import MAX_MESSAGE_BYTES
+from jscc.limits import MAX_MESSAGE_BYTES, MAX_SIDE_PX
 from jscc.wire.v1 import symbols_pb2 as pb
 
 

@@ -1,9 +1,12 @@
 """`python -m jscc.wire.probe HOST:PORT [SERVICE]`: exit 0 when the service reports SERVING. Imports no torch."""
 
+import asyncio
 import sys
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from jscc.wire.transport import client_channel
 
 TIMEOUT_S = 5.0
 
@@ -13,16 +16,21 @@ def main(arguments: list[str]) -> int:
     if not 1 <= len(arguments) <= 2:
         print("usage: python -m jscc.wire.probe HOST:PORT [SERVICE]", file=sys.stderr)
         return 2
-    request = health_pb2.HealthCheckRequest(service=arguments[1] if len(arguments) == 2 else "")
-    with grpc.insecure_channel(arguments[0]) as channel:
-        try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_S)
-        except grpc.RpcError as error:
-            print(f"{arguments[0]}: {error.code().name}", file=sys.stderr)
-            return 1
-    status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
-    print(f"{arguments[0]}: {status}")
-    return 0 if answer.status == health_pb2.HealthCheckResponse.SERVING else 1
+    address, service = arguments[0], arguments[1] if len(arguments) == 2 else ""
+    try:
+        status = asyncio.run(_ask(address, service))
+    except grpc.aio.AioRpcError as error:
+        print(f"{address}: {error.code().name}", file=sys.stderr)
+        return 1
+    print(f"{address}: {health_pb2.HealthCheckResponse.ServingStatus.Name(status)}")
+    return 0 if status == health_pb2.HealthCheckResponse.SERVING else 1
+
+
+async def _ask(address: str, service: str) -> int:
+    async with client_channel(address, retries=False) as channel:
+        request = health_pb2.HealthCheckRequest(service=service)
+        status: int = (await health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_S)).status
+    return status
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class ServiceSettings(BaseSettings):
     """What every service can be told."""
 
     listen_address: str = Field(default="127.0.0.1:0", pattern=r"^\S+:\d{1,5}$", description="host:port to listen on")
-    max_queue: int = Field(default=64, ge=0, le=10_000, description="requests that may wait for the model thread")
+    max_queue: int = Field(default=64, ge=0, le=10_000, description="requests that may wait")
     reflection: bool = Field(default=True, description="whether clients may ask for the .proto files")
     grace_s: float = Field(default=30.0, ge=0, le=3600, description="time for the work under way after SIGTERM")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="least level logged")

@@ -18,7 +18,8 @@ class HopRecord:
 
     Attributes:
         hop: name of the service; a way that passes two of them has two records of one name.
-        network_ns: the caller's wait, from handing the request to gRPC until its answer was there, less `server_ns`.
+        network_ns: the caller's wait, from handing the request to gRPC until its answer was there, less `server_ns`;
+            waiting to come again to a service that was too busy is part of it.
         queue_ns: waiting for the service's model thread.
         deserialize_ns: bytes to tensors on the service's device, checks included.
         compute_ns: the model or the channel.

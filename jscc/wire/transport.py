@@ -2,15 +2,17 @@
 
 import ctypes
 import json
+from typing import Any
 
-from jscc.wire.codec import MAX_MESSAGE_BYTES
+import grpc
 
-_FRAME_BYTES = 64 * 1024
-"""Room for the fields beside the largest tensor."""
+from jscc.limits import MAX_BESIDE_BYTES, MAX_MESSAGE_BYTES
+
+_LARGEST_BYTES = MAX_MESSAGE_BYTES + MAX_BESIDE_BYTES
 
 _LIMITS: tuple[tuple[str, int], ...] = (
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES + _FRAME_BYTES),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + _FRAME_BYTES),
+    ("grpc.max_send_message_length", _LARGEST_BYTES),
+    ("grpc.max_receive_message_length", _LARGEST_BYTES),
 )
 _RETRY_POLICY = {
     "methodConfig": [
@@ -37,12 +39,11 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 CLIENT_OPTIONS: tuple[tuple[str, int | str], ...] = (
     *_LIMITS,
-    (
-        "grpc.per_rpc_retry_buffer_size",
-        MAX_MESSAGE_BYTES + _FRAME_BYTES,
-    ),  # 256 KiB by default: no retries above it
-    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.per_rpc_retry_buffer_size", _LARGEST_BYTES),  # 256 KiB by default: no retries above it
+    ("grpc.keepalive_time_ms", 20_000),  # with the next two: a service that falls silent is noticed after 30 s
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # of gRPC's other pings; one of them in flight takes keepalive's place
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # how long a service may accept a connection and say nothing; else 20 s
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.service_config", json.dumps(_RETRY_POLICY)),
@@ -52,9 +53,32 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 256 * 1024 * 1024
 
 
-def target(address: str) -> str:
-    """Return the gRPC target of host:port, resolved by DNS so that every replica behind a name is used."""
-    return address if "://" in address or address.startswith("unix:") else f"dns:///{address}"
+def client_channel(address: str, retries: bool = True) -> grpc.aio.Channel:
+    """Connect lazily to host:port; the only place where a client's channel is made.
+
+    Args:
+        address: its name is resolved by DNS, so that every replica behind it is used.
+        retries: whether gRPC tries again by itself when the service is away.
+    """
+    is_target = "://" in address or address.startswith("unix:")
+    options = (*CLIENT_OPTIONS, ("grpc.enable_retries", int(retries)))
+    return grpc.aio.insecure_channel(address if is_target else f"dns:///{address}", options=options)
+
+
+def listen(server: Any, address: str) -> int:
+    """Let a server listen on host:port, 0 for a free port; the only place where a server's port is opened.
+
+    Returns:
+        The port.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    try:
+        port: int = server.add_insecure_port(address)
+    except RuntimeError:
+        raise OSError(f"LISTEN_ADDRESS={address}: cannot listen there; is the port taken?") from None
+    return port
 
 
 def keep_freed_memory() -> None:

@@ -1,17 +1,18 @@
 """The channel: what air adds to symbols."""
 
-import time
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from jscc import channels
+from jscc.channels import Channel
 from jscc.draws import Draws
 from jscc.serving import tensors
 from jscc.signals import noise_generator
 from jscc.wire import codec, convert
 from jscc.wire.describe import description
-from jscc.wire.server import Service
+from jscc.wire.service import Pipeline, Service
 from jscc.wire.v1 import channel_pb2 as pb
 from jscc.wire.v1 import symbols_pb2
 
@@ -19,49 +20,36 @@ MAX_POWER = 1.01
 """Mean power of a message's symbols is at most 1; the rest is rounding."""
 
 
+@dataclass(frozen=True)
+class _Order:
+    """One message to send: s [1, k] of a measured power through a channel, with the seed of everything random."""
+
+    s: torch.Tensor
+    signal_power: float
+    model: symbols_pb2.ChannelModel
+    channel: Channel
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    """What became of it: y [1, k], and the answer without it."""
+
+    y: torch.Tensor
+    answer: pb.TransmitResponse
+
+
 class ChannelServicer:
-    """Handlers of the channel service."""
+    """Handlers of the channel service.
+
+    Attributes:
+        transmit: the RPC Transmit.
+    """
 
     def __init__(self, settings: dict[str, str]) -> None:
         """Serve every channel model; `settings` are only described."""
         self._settings = settings
-
-    def transmit(self, raw: bytes, hop: codec.Hop) -> bytes:
-        """Answer TransmitRequest bytes with TransmitResponse bytes.
-
-        Raises:
-            ValueError: a field is missing or out of its range.
-            UnknownChannelError: there is no such channel.
-        """
-        request, symbols = codec.decode(pb.TransmitRequest, raw)
-        s = tensors.symbols_from_wire(symbols)
-        signal_power = float(s.double().square().mean())
-        if signal_power > MAX_POWER:
-            raise ValueError(f"symbols: mean power {signal_power:.4g}, the limit is 1")
-        convert.require(request, "context", "channel")
-        convert.require(request.channel, "snr_db")
-        convert.check_context(request.context)
-        kind = channels.load(request.channel.name)
-        options = convert.options_from_wire(kind.options_type, request.channel.options)
-        channel = kind.make(torch.tensor([request.channel.snr_db], dtype=torch.float32), options)
-        hop.lap("deserialize", time.perf_counter_ns())
-        draws = Draws(noise_generator(request.context.seed))
-        with torch.inference_mode():
-            realisation = channel.draw(s.shape, draws)
-            y, truth = channel.apply(s, realisation)
-            added_power = float((y - s).square().mean())
-        answer = pb.TransmitResponse(
-            channel=symbols_pb2.ChannelModel(
-                name=kind.name, snr_db=request.channel.snr_db, options=convert.options_in_force(options)
-            ),
-            state=symbols_pb2.ChannelState(noise_power=float(truth.noise_power[0])),
-            noise_digest=realisation.digest,
-            signal_power=signal_power,
-            noise_power=added_power,
-            channel_uses=s.shape[1],
-        )
-        hop.lap("compute", time.perf_counter_ns())
-        return codec.encode_timed(answer, y.numpy(), hop, time.perf_counter_ns)
+        self.transmit = Pipeline(pb.TransmitRequest, _parse, _compute, _answer)
 
     def warm_up(self) -> None:
         """Send one message through every channel model."""
@@ -70,8 +58,7 @@ class ChannelServicer:
                 context=symbols_pb2.RequestContext(request_id="warm-up"),
                 channel=symbols_pb2.ChannelModel(name=name, snr_db=0.0),
             )
-            raw = codec.encode(request, np.ones((1, 1024), dtype=np.float32))
-            self.transmit(raw, codec.Hop.start(time.perf_counter_ns(), len(raw)))
+            self.transmit.rehearse(request, np.ones((1, 1024), dtype=np.float32))
 
     async def describe(self, raw: bytes) -> pb.ChannelServiceDescribeResponse:
         """Say what is served here."""
@@ -92,3 +79,47 @@ class ChannelServicer:
             warm_up=self.warm_up,
             health_names=tuple(channels.names()),
         )
+
+
+def _parse(request: pb.TransmitRequest, symbols: codec.Array) -> _Order:
+    """Check a request.
+
+    Raises:
+        ValueError: a field is missing or out of its range.
+        UnknownChannelError: there is no such channel.
+    """
+    s = tensors.symbols_from_wire(symbols)
+    signal_power = float(s.double().square().mean())
+    if signal_power > MAX_POWER:
+        raise ValueError(f"symbols: mean power {signal_power:.4g}, the limit is 1")
+    convert.require(request, "context", "channel")
+    convert.require(request.channel, "snr_db")
+    convert.check_context(request.context)
+    kind, snr_db = channels.load(request.channel.name), request.channel.snr_db
+    options = convert.options_from_wire(kind.options_type, request.channel.options)
+    in_force = symbols_pb2.ChannelModel(name=kind.name, snr_db=snr_db, options=convert.options_in_force(options))
+    channel = kind.make(torch.tensor([snr_db], dtype=torch.float32), options)
+    return _Order(s, signal_power, in_force, channel, request.context.seed)
+
+
+def _compute(orders: list[_Order]) -> list[_Arrival]:
+    with torch.inference_mode():
+        return [_through_the_air(order) for order in orders]
+
+
+def _through_the_air(order: _Order) -> _Arrival:
+    realisation = order.channel.draw(order.s.shape, Draws(noise_generator(order.seed)))
+    y, truth = order.channel.apply(order.s, realisation)
+    answer = pb.TransmitResponse(
+        channel=order.model,
+        state=symbols_pb2.ChannelState(noise_power=float(truth.noise_power[0])),
+        noise_digest=realisation.digest,
+        signal_power=order.signal_power,
+        noise_power=float((y - order.s).square().mean()),
+        channel_uses=order.s.shape[1],
+    )
+    return _Arrival(y, answer)
+
+
+def _answer(arrival: _Arrival) -> tuple[pb.TransmitResponse, codec.Array]:
+    return arrival.answer, arrival.y.numpy()

@@ -1,15 +1,18 @@
 """The decoder: symbols to image."""
 
-import time
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
+from jscc.limits import shown
 from jscc.serving import tensors
 from jscc.serving.host import NOMINAL_SIZE_PX, Host, Hosted
+from jscc.signals import ChannelState, Side
 from jscc.wire import codec, convert
 from jscc.wire.errors import CheckpointMismatchError
-from jscc.wire.server import Service
+from jscc.wire.service import Pipeline, Service
 from jscc.wire.v1 import decoder_pb2 as pb
 from jscc.wire.v1 import symbols_pb2
 
@@ -17,44 +20,68 @@ MAX_MAGNITUDE = 1e4
 """Largest received symbol; unit power at the lowest SNR stays far below."""
 
 
+@dataclass(frozen=True)
+class _Order:
+    """One image to decode: which receiver, its options, and what it works with; y is [1, k]."""
+
+    hosted: Hosted
+    options: Any
+    y: torch.Tensor
+    side: Side
+    state: ChannelState
+
+
 class DecoderServicer:
-    """Handlers of the decoder service."""
+    """Handlers of the decoder service.
+
+    Attributes:
+        decode: the RPC Decode.
+    """
 
     def __init__(self, host: Host, settings: dict[str, str]) -> None:
         """Serve the receivers of `host`; `settings` are only described."""
         self._host, self._settings = host, settings
+        self.decode = Pipeline(pb.DecodeRequest, self._parse, self._compute, self._answer)
 
-    def decode(self, raw: bytes, hop: codec.Hop) -> bytes:
-        """Answer DecodeRequest bytes with DecodeResponse bytes.
+    def _parse(self, request: pb.DecodeRequest, symbols: codec.Array) -> _Order:
+        """Check a request.
 
         Raises:
-            ValueError: a field is out of its range.
+            ValueError: a field is missing or out of its range.
             UnknownMethodError: the method is not served.
             CheckpointMismatchError: the symbols are of another checkpoint.
         """
-        request, symbols = codec.decode(pb.DecodeRequest, raw)
         convert.require(request, "context", "side", "state")
         convert.check_context(request.context)
         hosted = self._pick(request.context)
         options = convert.options_from_wire(hosted.method.receive_options_type, request.options)
-        side = tensors.side_from_wire(request.side, self._host.device)
+        side = tensors.side_from_wire(request.side, self._host.device, hosted.layout)
         state = tensors.state_from_wire(request.state, self._host.device)
         y = tensors.symbols_from_wire(symbols).to(self._host.device)
         if float(y.abs().max()) > MAX_MAGNITUDE:
             raise ValueError(f"symbols: a magnitude above {MAX_MAGNITUDE:g}")
-        hop.lap("deserialize", time.perf_counter_ns())
+        return _Order(hosted, options, y, side, state)
+
+    def _compute(self, orders: list[_Order]) -> list[tuple[_Order, torch.Tensor]]:
+        """Return every order's picture, uint8 [H, W, 3]."""
         with self._host.computing():
-            x_hat = hosted.receiver(y, side, state, options)
-            pixels = (x_hat[0].float() * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+            pictures = []
+            for order in orders:
+                x_hat = order.hosted.receiver(order.y, order.side, order.state, order.options)
+                pixels = (x_hat[0].float() * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+                pictures.append((order, pixels))
         self._host.synchronise()
-        hop.lap("compute", time.perf_counter_ns())
-        answer = pb.DecodeResponse(checkpoint_digest=hosted.card.digest, options=convert.options_in_force(options))
-        return codec.encode_timed(answer, pixels.cpu().numpy(), hop, time.perf_counter_ns)
+        return pictures
+
+    def _answer(self, picture: tuple[_Order, torch.Tensor]) -> tuple[pb.DecodeResponse, codec.Array]:
+        order, pixels = picture
+        digest, options = order.hosted.card.digest, convert.options_in_force(order.options)
+        return pb.DecodeResponse(checkpoint_digest=digest, options=options), pixels.cpu().numpy()
 
     def warm_up(self) -> None:
         """Decode the symbols of one grey image with every receiver."""
         for hosted in self._host.hosted:
-            layout = hosted.config.layout(*NOMINAL_SIZE_PX, hosted.method.send_options_type())
+            layout = hosted.layout(*NOMINAL_SIZE_PX)
             height_px, width_px = NOMINAL_SIZE_PX
             request = pb.DecodeRequest(
                 context=symbols_pb2.RequestContext(
@@ -70,8 +97,7 @@ class DecoderServicer:
                 ),
                 state=symbols_pb2.ChannelState(noise_power=1.0),
             )
-            raw = codec.encode(request, np.zeros((1, layout.channel_uses), dtype=np.float32))
-            self.decode(raw, codec.Hop.start(time.perf_counter_ns(), len(raw)))
+            self.decode.rehearse(request, np.zeros((1, layout.channel_uses), dtype=np.float32))
 
     async def describe(self, raw: bytes) -> pb.DecoderServiceDescribeResponse:
         """Say what is served here."""
@@ -90,9 +116,10 @@ class DecoderServicer:
     def _pick(self, context: symbols_pb2.RequestContext) -> Hosted:
         hosted = self._host.find(context.method)
         if context.checkpoint_digest != hosted.card.transmitter_digest:
-            sender = f"'{context.transmitter}' " if context.transmitter else ""
+            sender = f"'{shown(context.transmitter)}' " if context.transmitter else ""
+            digest = shown(context.checkpoint_digest)
             raise CheckpointMismatchError(
-                f"checkpoint_digest: the symbols are of {sender}'{context.checkpoint_digest}', '{hosted.card.name}' "
-                f"here decodes those of '{hosted.method.transmitter_method}' '{hosted.card.transmitter_digest}'"
+                f"checkpoint_digest: the symbols are of {sender}'{digest}', '{hosted.card.name}' here decodes those of "
+                f"'{hosted.method.transmitter_method}' '{hosted.card.transmitter_digest}'"
             )
         return hosted

@@ -1,56 +1,76 @@
 """The encoder: image to symbols."""
 
-import time
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
-from jscc.limits import MAX_SIDE_PX, MAX_SNR_DB, MIN_SNR_DB
+from jscc.limits import MAX_SIDE_PX, MAX_SNR_DB, MIN_SNR_DB, shown
 from jscc.serving import tensors
 from jscc.serving.host import NOMINAL_SIZE_PX, Host, Hosted
+from jscc.signals import Side
 from jscc.wire import codec, convert
 from jscc.wire.errors import CheckpointMismatchError, TooLargeError
-from jscc.wire.server import Service
+from jscc.wire.service import Pipeline, Service
 from jscc.wire.v1 import encoder_pb2 as pb
 from jscc.wire.v1 import symbols_pb2
 
 
+@dataclass(frozen=True)
+class _Order:
+    """One image to encode: which transmitter, its options, x [1, 3, H, W] and the told SNR [1]."""
+
+    hosted: Hosted
+    options: Any
+    x: torch.Tensor
+    snr_db: torch.Tensor
+
+
 class EncoderServicer:
-    """Handlers of the encoder service."""
+    """Handlers of the encoder service.
+
+    Attributes:
+        encode: the RPC Encode.
+    """
 
     def __init__(self, host: Host, settings: dict[str, str]) -> None:
         """Serve the transmitters of `host`; `settings` are only described."""
         self._host, self._settings = host, settings
+        self.encode = Pipeline(pb.EncodeRequest, self._parse, self._compute, self._answer)
 
-    def encode(self, raw: bytes, hop: codec.Hop) -> bytes:
-        """Answer EncodeRequest bytes with EncodeResponse bytes.
+    def _parse(self, request: pb.EncodeRequest, image: codec.Array) -> _Order:
+        """Check a request.
 
         Raises:
-            ValueError: a field is out of its range.
+            ValueError: a field is missing or out of its range.
             UnknownMethodError: the method is not served.
             CheckpointMismatchError: the wanted checkpoint is not here.
         """
-        request, image = codec.decode(pb.EncodeRequest, raw)
         convert.require(request, "context", "told_snr_db")
         convert.check_context(request.context)
         hosted = self._pick(request.context)
         options = convert.options_from_wire(hosted.method.send_options_type, request.options)
         if not MIN_SNR_DB <= request.told_snr_db <= MAX_SNR_DB:
             raise ValueError(f"told_snr_db: {request.told_snr_db} is outside {MIN_SNR_DB:g}..{MAX_SNR_DB:g} dB")
-        x = _to_tensor(image).to(self._host.device)
         snr_db = torch.tensor([request.told_snr_db], dtype=torch.float32, device=self._host.device)
-        hop.lap("deserialize", time.perf_counter_ns())
+        return _Order(hosted, options, _to_tensor(image).to(self._host.device), snr_db)
+
+    def _compute(self, orders: list[_Order]) -> list[tuple[_Order, torch.Tensor, Side]]:
         with self._host.computing():
-            s, side = hosted.transmitter(x, snr_db, options)
+            coded = [(order, *order.hosted.transmitter(order.x, order.snr_db, order.options)) for order in orders]
         self._host.synchronise()
-        hop.lap("compute", time.perf_counter_ns())
+        return coded
+
+    def _answer(self, coded: tuple[_Order, torch.Tensor, Side]) -> tuple[pb.EncodeResponse, codec.Array]:
+        order, s, side = coded
         answer = pb.EncodeResponse(
-            checkpoint_digest=hosted.card.digest,
+            checkpoint_digest=order.hosted.card.digest,
             side=tensors.side_to_wire(side),
             header_bits=side.header_bits,
-            options=convert.options_in_force(options),
+            options=convert.options_in_force(order.options),
         )
-        return codec.encode_timed(answer, s.float().cpu().numpy(), hop, time.perf_counter_ns)
+        return answer, s.float().cpu().numpy()
 
     def warm_up(self) -> None:
         """Send one grey image through every transmitter."""
@@ -59,8 +79,7 @@ class EncoderServicer:
             context = symbols_pb2.RequestContext(
                 method=hosted.card.name, checkpoint_digest=hosted.card.digest, request_id="warm-up"
             )
-            raw = codec.encode(pb.EncodeRequest(context=context, told_snr_db=0.0), image)
-            self.encode(raw, codec.Hop.start(time.perf_counter_ns(), len(raw)))
+            self.encode.rehearse(pb.EncodeRequest(context=context, told_snr_db=0.0), image)
 
     async def describe(self, raw: bytes) -> pb.EncoderServiceDescribeResponse:
         """Say what is served here."""
@@ -80,7 +99,7 @@ class EncoderServicer:
         hosted = self._host.find(context.method)
         if context.checkpoint_digest not in ("", hosted.card.digest):
             raise CheckpointMismatchError(
-                f"checkpoint_digest: '{context.method}' is wanted as {context.checkpoint_digest}, "
+                f"checkpoint_digest: '{hosted.card.name}' is wanted as {shown(context.checkpoint_digest)}, "
                 f"here it is {hosted.card.digest}"
             )
         return hosted

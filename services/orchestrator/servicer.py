@@ -7,16 +7,15 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import TypeVar
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from jscc.data import check_images, open_offered
 from jscc.images import ImageTooLargeError, encode_png
-from jscc.wire.codec import CodecError
+from jscc.wire import codec
 from jscc.wire.describe import description
 from jscc.wire.errors import TooLargeError
-from jscc.wire.server import Service
+from jscc.wire.service import Service
 from jscc.wire.v1 import orchestrator_pb2 as pb
 from services.orchestrator import messages
 from services.orchestrator.link.serving import clients_of, until_serving
@@ -29,8 +28,6 @@ from services.orchestrator.sweep import whole
 from services.orchestrator.sweep.record import row_of
 
 _log = logging.getLogger(__name__)
-
-M = TypeVar("M", bound=Message)
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
@@ -65,7 +62,7 @@ class OrchestratorServicer:
             ValueError: a field is missing or out of its range, or the file is no image.
             LinkError: a hop failed.
         """
-        request = _parse(pb.SendImageRequest, raw)
+        request = codec.decode_plain(pb.SendImageRequest, raw)
         job = messages.job_of(request)
         try:
             transmission = await self._engine.transmit(job, request.image_file)
@@ -82,7 +79,7 @@ class OrchestratorServicer:
             ValueError: a field is out of its range.
             SweepError: the sweep cannot go on; what is done is kept.
         """
-        request = _parse(pb.RunSweepRequest, raw)
+        request = codec.decode_plain(pb.RunSweepRequest, raw)
         if not _NAME.fullmatch(request.name):
             raise ValueError(f"name: '{request.name[:100]}' must be 1 to 100 letters, digits, '.', '_' or '-'")
         if request.name in self._running:
@@ -126,6 +123,7 @@ class OrchestratorServicer:
             "jscc.wire.v1.OrchestratorService",
             direct={"SendImage": self.send_image, "Describe": self.describe},
             streams={"RunSweep": self.run_sweep},
+            concurrency=self._settings.concurrency,
             prepare=self.prepare,
         )
 
@@ -134,10 +132,3 @@ def _offered() -> Path | None:
     """Return the folder below which callers may name data sets, if there is one."""
     root = os.environ.get("JSCC_DATA")
     return Path(root) if root else None
-
-
-def _parse(message_type: type[M], raw: bytes) -> M:
-    try:
-        return message_type.FromString(raw)
-    except DecodeError as error:
-        raise CodecError(f"{message_type.DESCRIPTOR.name}: not a valid message: {error}") from None

@@ -195,6 +195,20 @@ def test_every_hop_accounts_for_its_time(services: Services, pixels: Array) -> N
         assert timing.bytes_out == len(answer_raw)
 
 
+def test_several_requests_computed_at_once_get_what_each_gets_alone(services: Services, pixels: Array) -> None:
+    """Bit for bit and in order: no request sees another's."""
+    requests = [
+        encoder_pb2.EncodeRequest(context=pb.RequestContext(method=METHOD), told_snr_db=snr_db)
+        for snr_db in (0.0, 15.0)
+    ]
+    pipeline = services.encoder.encode
+    images = (pixels, np.ascontiguousarray(pixels[::-1]))
+    results = pipeline.compute([pipeline.parse(*each) for each in zip(requests, images, strict=True)])
+    for request, image, result in zip(requests, images, results, strict=True):
+        alone = codec.decode(encoder_pb2.EncodeResponse, ask(pipeline, request, image))[1]
+        np.testing.assert_array_equal(pipeline.answer(result)[1], alone)
+
+
 # --- encoder ---------------------------------------------------------------------------------------------------------
 
 

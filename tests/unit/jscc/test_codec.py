@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from jscc import limits
 from jscc.wire import codec
 from jscc.wire.codec import CodecError, Hop
-from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2
+from jscc.wire.fields import OversizeError
+from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2, orchestrator_pb2
 from jscc.wire.v1 import symbols_pb2 as pb
 
 TYPES: list[type[Message]] = [
@@ -359,7 +361,7 @@ def test_an_array_without_a_place_on_the_wire_is_refused(array: codec.Array) -> 
 
 
 def test_the_largest_image_fits_a_message() -> None:
-    assert codec.MAX_MESSAGE_BYTES > 4096 * 4096 * 3
+    assert limits.MAX_MESSAGE_BYTES > 4096 * 4096 * 3
 
 
 def test_a_message_without_a_tensor_is_the_programmers_mistake() -> None:
@@ -451,7 +453,7 @@ def test_a_shape_that_is_none_is_refused(shape: list[int]) -> None:
 
 
 def test_a_header_of_many_dimensions_is_refused_before_it_is_read() -> None:
-    with pytest.raises(CodecError, match=r"^image: \d+ bytes beside the data, the limit is 1024"):
+    with pytest.raises(OversizeError, match=r"^message: more than the limit of 1024 bytes beside image\.data$"):
         decode_tensor(dtype=1, shape=[1] * 100_000, data=b"1")
 
 
@@ -478,15 +480,86 @@ def test_a_huge_shape_is_refused_before_anything_is_allocated(shape: list[int], 
             tracemalloc.stop()
 
 
-def test_many_tiny_fields_cost_no_more_memory_than_the_message() -> None:
-    """Sixty bytes of bookkeeping for each field of two bytes would make gigabytes of the largest message."""
-    raw = codec.encode(encoder_pb2.EncodeRequest(), PIXELS) + bytes.fromhex("3801") * 50_000  # field 7, unknown
-    tracemalloc.start()
-    try:
+class Counted(bytes):
+    """Bytes that count how often one of them is looked at."""
+
+    looks = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        self.looks += isinstance(key, int)
+        return super().__getitem__(key)
+
+
+FIELDS_LIMIT = r"^message: more than the limit of 256 fields beside image(\.data)?$"
+BYTES_LIMIT = r"^message: more than the limit of {} bytes beside image(\.data)?$"
+ZERO = r"^message: field number 0 at byte \d+$"
+MANY = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        pytest.param(bytes(MANY), ZERO, id="zeros"),
+        pytest.param(block(4, bytes(MANY)), ZERO, id="zeros in the tensor"),
+        pytest.param(bytes.fromhex("c80100") * (MANY // 3), FIELDS_LIMIT, id="unknown fields"),
+        pytest.param(block(4, bytes.fromhex("c80100") * (MANY // 3)), FIELDS_LIMIT, id="unknown fields in the tensor"),
+        pytest.param(block(1, b"\x0a\x00") * (MANY // 4), FIELDS_LIMIT, id="a known field again and again"),
+        pytest.param(block(2, bytes(MANY)), BYTES_LIMIT.format(512 * 1024), id="one large field"),
+        pytest.param(block(9, bytes(3000)) * 200, BYTES_LIMIT.format(512 * 1024), id="many large fields"),
+        pytest.param(block(4, block(2, b"\x01" * 2000)), BYTES_LIMIT.format(1024), id="a large shape"),
+        pytest.param(b"\x23" * MANY, "unknown wire type 3", id="groups"),
+        pytest.param(b"\x24" * MANY, "unknown wire type 4", id="ends of groups"),
+        pytest.param(b"\xff" * MANY, "malformed number", id="a number without an end"),
+        pytest.param(block(4, b"")[:1] + b"\xff" * 9 + b"\x01" + bytes(MANY), "truncated", id="a length of 2^70"),
+    ],
+)
+def test_garbage_of_any_size_costs_some_thousand_looks(raw: bytes, message: str) -> None:
+    """The walk ends at the first limit, so that the event loop can afford it before anything is queued."""
+    counted = Counted(raw)
+    with pytest.raises(CodecError, match=message):
+        codec.check(encoder_pb2.EncodeRequest, counted)
+    assert counted.looks <= 2 * 256 * 10  # two levels, the fields, the longest number
+    with pytest.raises(CodecError, match=message):
         codec.decode(encoder_pb2.EncodeRequest, raw)
-        assert tracemalloc.get_traced_memory()[1] < 5 * len(raw)
-    finally:
-        tracemalloc.stop()
+
+
+def test_what_is_too_large_is_told_from_what_is_no_message() -> None:
+    for raw, kind in ((bytes.fromhex("c80100") * 300, OversizeError), (bytes(9), CodecError)):
+        with pytest.raises(CodecError) as refusal:
+            codec.check(encoder_pb2.EncodeRequest, raw)
+        assert type(refusal.value) is kind
+
+
+def test_the_side_information_of_the_largest_image_fits() -> None:
+    """kltjscc tells more than any other method: the classes of 256 x 256 patches, three to a code of 15 bits."""
+    codes = [2**15 - 1] * (3 + -(-(256 * 256) // 3))
+    side = pb.SideInformation(height_px=4096, width_px=4096, codes=codes, code_bits=15)
+    raw = codec.encode(decoder_pb2.DecodeRequest(side=side), SYMBOLS)
+    codec.check(decoder_pb2.DecodeRequest, raw)
+    assert len(raw) < limits.MAX_BESIDE_BYTES / 4  # room for what comes
+
+
+def test_a_message_with_a_file_is_read_whatever_the_size_of_the_file() -> None:
+    request = orchestrator_pb2.SendImageRequest(image_id="x", image_file=bytes(3 * limits.MAX_BESIDE_BYTES))
+    assert codec.decode_plain(orchestrator_pb2.SendImageRequest, request.SerializeToString()) == request
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (bytes(MANY), ZERO),
+        (bytes.fromhex("c80100") * 300, "^message: more than the limit of 256 fields beside "),
+        (block(7, bytes(MANY)), "^message: more than the limit of 524288 bytes beside "),
+        (b"\x0a\x01\xff", "not a valid message"),  # field 1 is text, and not UTF-8
+        (b"\x0a", "truncated"),
+    ],
+)
+@pytest.mark.parametrize("message_type", [orchestrator_pb2.SendImageRequest, orchestrator_pb2.RunSweepRequest])
+def test_a_message_without_a_tensor_has_the_same_limits(message_type: type[Message], raw: bytes, message: str) -> None:
+    counted = Counted(raw)
+    with pytest.raises(CodecError, match=message):
+        codec.decode_plain(message_type, counted)
+    assert counted.looks <= 256 * 10
 
 
 @pytest.mark.parametrize("dtype", [0, 4, 99, -1])
@@ -531,7 +604,7 @@ def test_second_data_in_one_tensor_are_refused() -> None:
         ("22", "truncated"),
         ("80", "truncated"),
         (f"0a03 0a01ff 220c {PIXELS_HEX}", "not a valid message"),  # request_id is not UTF-8
-        (f"0000 220c {PIXELS_HEX}", "not a valid message"),  # field number 0
+        (f"0000 220c {PIXELS_HEX}", "field number 0"),
         ("", "image: missing"),
     ],
 )

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from jscc import cancel
+from jscc.cancel import AbandonedError, Cancellation
 from jscc.draws import Draws
 from jscc.models import _contract, deepjscc, diffusion
 from jscc.models._contract import Received, Score
@@ -101,6 +103,44 @@ def test_training_moves_the_refinement_only(receiver: Receiver) -> None:
     assert all(parameter.grad is None for parameter in receiver.first.parameters())
     assert all(parameter.grad is not None for parameter in receiver.network.parameters())
     receiver.eval()
+
+
+@pytest.mark.parametrize(
+    ("height_px", "width_px", "steps", "most"),
+    [(4096, 4096, 1, None), (512, 768, 50, None), (4096, 4096, 2, 1), (1024, 1024, 20, 19), (2048, 2048, 50, 4)],
+)
+def test_steps_times_pixels_have_a_budget(
+    receiver: Receiver, height_px: int, width_px: int, steps: int, most: int | None
+) -> None:
+    """20 million, refused before any work: symbols of another size are not even looked at."""
+    y, _, state = received()
+    side = Side(height_px, width_px, torch.full((1, 1), 128.0), 8)
+    refused = rf"^options\.steps: {steps} steps of .* the limit is 20000000; .* {most} steps$"
+    with pytest.raises(ValueError, match=r"^symbols: " if most is None else refused):
+        receiver(y, side, state, ReceiveOptions(steps=steps))
+    with pytest.raises(ValueError, match=r"^symbols: "):
+        receiver(y, side, state, ReceiveOptions(steps=50, strength=0.0))
+
+
+@torch.no_grad()
+def test_sampling_ends_at_the_next_step_when_nobody_waits(receiver: Receiver) -> None:
+    caller, steps = Cancellation(), 0
+
+    class Leaving(nn.Module):
+        down = receiver.network.down
+
+        def forward(self, noisy: Tensor, first: Tensor, snr_db: Tensor, t: Tensor) -> Tensor:
+            nonlocal steps
+            steps += 1
+            if steps == 3:
+                caller.cancel()
+            return noisy
+
+    told = copy.deepcopy(receiver)
+    told.network = Leaving()
+    with cancel.working_for(caller), pytest.raises(AbandonedError):
+        told(*received(), ReceiveOptions(steps=50))
+    assert steps == 3
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from jscc import checkpoints, models
+from jscc import cancel, checkpoints, models
 from jscc.baselines import codecs, ideal, mcs, phy
+from jscc.cancel import AbandonedError, Cancellation
 from jscc.channels.awgn import Awgn
 from jscc.data import samples
 from jscc.draws import Draws
@@ -148,11 +149,19 @@ def test_an_image_too_small_for_a_file_is_its_mean_colour(snr_db: float) -> None
     torch.testing.assert_close(decode(s, side, 0.0), x)
 
 
+def test_no_image_is_begun_that_nobody_waits_for() -> None:
+    s, side = encode(photo(), 8.0)
+    caller = Cancellation()
+    caller.cancel()
+    for half in (lambda: encode(photo(), 8.0), lambda: decode(s, side, 0.0)):
+        with cancel.working_for(caller), pytest.raises(AbandonedError):
+            half()
+
+
 def test_what_crosses_the_wire_is_enough() -> None:
     s, side = encode(photo(), 8.0)
-    told = tensors.side_from_wire(
-        symbols_pb2.SideInformation.FromString(tensors.side_to_wire(side).SerializeToString()), "cpu"
-    )
+    wire = symbols_pb2.SideInformation.FromString(tensors.side_to_wire(side).SerializeToString())
+    told = tensors.side_from_wire(wire, "cpu", lambda *size_px: Config().layout(*size_px, SendOptions()))
     assert side.header_bits == 12 + 12 + 5 * 8
     assert torch.equal(decode(s, told, 0.0), decode(s, side, 0.0))
     options = convert.options_from_wire(SendOptions, convert.options_in_force(SendOptions(SIXTEEN_QAM)))

@@ -1,19 +1,27 @@
-"""Every exception becomes the status that it means, and a full queue refuses instead of growing."""
+"""Every exception becomes the status that it means, in one short line."""
 
-import asyncio
 import logging
-import threading
-import time
+from urllib.parse import quote
 
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
+from jscc.cancel import AbandonedError
+from jscc.limits import shown
 from jscc.models import UnknownMethodError
-from jscc.wire.codec import CodecError, Hop
-from jscc.wire.errors import CheckpointMismatchError, LinkError, OverloadedError, TooLargeError, status_of
-from jscc.wire.server import ModelThread
+from jscc.wire.codec import CodecError
+from jscc.wire.errors import (
+    STATUS_DETAILS,
+    CheckpointMismatchError,
+    LinkError,
+    OverloadedError,
+    TooLargeError,
+    retry_after_s,
+    status_of,
+)
+from jscc.wire.fields import OversizeError
 
 
 @pytest.mark.parametrize(
@@ -24,7 +32,8 @@ from jscc.wire.server import ModelThread
         (UnknownMethodError("the reason"), grpc.StatusCode.NOT_FOUND),
         (CheckpointMismatchError("the reason"), grpc.StatusCode.FAILED_PRECONDITION),
         (TooLargeError("the reason"), grpc.StatusCode.RESOURCE_EXHAUSTED),
-        (OverloadedError("the reason"), grpc.StatusCode.UNAVAILABLE),
+        (OversizeError("the reason"), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (OverloadedError("the reason", 1.0), grpc.StatusCode.UNAVAILABLE),
     ],
 )
 def test_an_expected_error_keeps_its_words(error: Exception, code: grpc.StatusCode) -> None:
@@ -50,14 +59,14 @@ def test_an_unexpected_error_keeps_its_text_to_the_log(
     assert "secret" in caplog.text
 
 
-def test_overload_says_when_to_come_again() -> None:
-    code, _, trailers = status_of(OverloadedError("the queue is full"))
+@pytest.mark.parametrize("after_s", [0.05, 1.5, 60.0])
+def test_overload_says_when_to_come_again(after_s: float) -> None:
+    code, _, trailers = status_of(OverloadedError("the queue is full", after_s))
     assert code is grpc.StatusCode.UNAVAILABLE
     found = dict(trailers)
-    assert set(found) == {"grpc-retry-pushback-ms", "grpc-status-details-bin"}
-    pushback_ms = int(found["grpc-retry-pushback-ms"])
-    assert 1 <= pushback_ms <= 10_000
-    raw = found["grpc-status-details-bin"]
+    assert set(found) == {"grpc-retry-pushback-ms", STATUS_DETAILS}
+    assert int(found["grpc-retry-pushback-ms"]) == 1000 * after_s
+    raw = found[STATUS_DETAILS]
     assert isinstance(raw, bytes)
     status = Status.FromString(raw)
     assert status.code == 14  # UNAVAILABLE, https://grpc.io/docs/guides/status-codes
@@ -65,7 +74,57 @@ def test_overload_says_when_to_come_again() -> None:
     info = RetryInfo()
     assert len(status.details) == 1
     assert status.details[0].Unpack(info)
-    assert info.retry_delay.ToMilliseconds() == pushback_ms
+    assert info.retry_delay.ToMilliseconds() == 1000 * after_s
+    assert retry_after_s(raw) == after_s
+
+
+def test_a_time_to_come_again_is_passed_on_by_who_asked() -> None:
+    """The orchestrator's caller learns what its encoder said."""
+    error = LinkError("encoder", "127.0.0.1:9", "UNAVAILABLE", "queue", 2.5)
+    code, details, trailers = status_of(error)
+    assert (code, details) == (grpc.StatusCode.UNAVAILABLE, "encoder at 127.0.0.1:9: UNAVAILABLE: queue")
+    assert dict(trailers)["grpc-retry-pushback-ms"] == "2500"
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xff\xff", Status(code=14, message="x").SerializeToString()])
+def test_what_tells_no_time_tells_none(raw: bytes) -> None:
+    assert retry_after_s(raw) is None
+
+
+@pytest.mark.parametrize(("is_late", "name"), [(True, "DEADLINE_EXCEEDED"), (False, "CANCELLED")])
+def test_work_that_nobody_waits_for_is_no_internal_error(
+    caplog: pytest.LogCaptureFixture, is_late: bool, name: str
+) -> None:
+    assert status_of(AbandonedError(is_late))[0].name == name
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("kind", [ValueError, CodecError, UnknownMethodError, RuntimeError])
+def test_four_megabytes_of_text_make_neither_a_long_status_nor_a_long_log(
+    kind: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    """gRPC carries 8 KiB of metadata, percent-encoded, and a log line is for people."""
+    text = "name: '" + "\u20ac\n" * 2_000_000 + "'"
+    with caplog.at_level(logging.DEBUG):
+        details = status_of(kind(text))[1]
+    assert len(details) < 700
+    assert details.isprintable()
+    assert len(quote(details)) < 8192
+    assert len(caplog.text) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("deepjscc", "deepjscc"),
+        ("\u20ac", "\u20ac"),
+        ("a\nb\x1b[2J\x00", "a?b?[2J?"),
+        ("x" * 100, "x" * 100),
+        ("x" * 101, "x" * 100 + "..."),
+    ],
+)
+def test_what_a_message_shows_of_a_text(text: str, expected: str) -> None:
+    assert shown(text) == expected
 
 
 def test_only_overload_asks_for_a_retry() -> None:
@@ -83,50 +142,3 @@ def test_the_status_of_a_hop_is_passed_on_with_its_name(name: str) -> None:
 def test_an_outage_is_what_may_pass() -> None:
     outages = {code.name for code in grpc.StatusCode if LinkError("encoder", "x:1", code.name, "").is_outage}
     assert outages == {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"}
-
-
-async def test_a_full_queue_refuses_and_serves_again_afterwards() -> None:
-    """One request computes, two may wait, the next is refused; every waiting one is answered in order."""
-    thread, release, entered = ModelThread(max_queue=2), threading.Event(), threading.Event()
-    order: list[bytes] = []
-    begun_ns = time.perf_counter_ns()
-
-    def compute(raw: bytes, hop: Hop) -> bytes:
-        entered.set()
-        assert release.wait(30)
-        order.append(raw)
-        return raw + hop.timing.queue_ns.to_bytes(8, "little")
-
-    tasks = [asyncio.create_task(thread.run(compute, raw)) for raw in (b"1", b"2", b"3")]
-    try:
-        await asyncio.to_thread(entered.wait, 30)
-        entered_ns = time.perf_counter_ns()
-        for _ in range(2):
-            with pytest.raises(OverloadedError, match="2 requests wait already"):
-                await thread.run(compute, b"4")
-        await asyncio.sleep(0.02)
-        held_ns = time.perf_counter_ns() - entered_ns
-        release.set()
-        answers = await asyncio.gather(*tasks)
-        assert order == [b"1", b"2", b"3"]
-        queues_ns = [int.from_bytes(answer[1:], "little") for answer in answers]
-        assert queues_ns[0] <= entered_ns - begun_ns
-        assert min(queues_ns[1:]) >= held_ns
-        assert (await thread.run(compute, b"5"))[:1] == b"5"
-    finally:
-        release.set()
-        thread.close()
-
-
-async def test_an_error_in_the_model_thread_reaches_the_caller_and_frees_its_place() -> None:
-    thread = ModelThread(max_queue=0)
-
-    def refuse(raw: bytes, hop: Hop) -> bytes:
-        raise CodecError("image: missing")
-
-    try:
-        for _ in range(3):
-            with pytest.raises(CodecError, match="image: missing"):
-                await thread.run(refuse, b"")
-    finally:
-        thread.close()

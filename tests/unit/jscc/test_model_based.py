@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from jscc import config
+from jscc import cancel, config
+from jscc.cancel import AbandonedError, Cancellation
 from jscc.draws import Draws
 from jscc.models._contract import Received, Score, SendOptions
 from jscc.models.model_based import Config, ReceiveOptions, Receiver, Transmitter
@@ -111,6 +112,20 @@ def test_more_iterations_than_there_are_is_an_error(started: tuple[Transmitter, 
         receiver(torch.randn(1, 12 * 64), side_of(), ChannelState(torch.ones(1)), ReceiveOptions(K=5))
     with pytest.raises(ValueError, match=r"K must be in 0..16, got 17"):
         ReceiveOptions(K=17)
+
+
+def test_iterations_end_when_nobody_waits(started: tuple[Transmitter, Receiver]) -> None:
+    _, receiver = started
+    caller, reached = Cancellation(), []
+    hooks = [
+        denoiser.register_forward_hook(lambda *_, number=number: reached.append(number) or caller.cancel())
+        for number, denoiser in enumerate(receiver.denoisers)
+    ]
+    with cancel.working_for(caller), pytest.raises(AbandonedError):
+        receiver(torch.randn(1, 12 * 64), side_of(), ChannelState(torch.ones(1)), ReceiveOptions())
+    assert reached == [0]
+    for hook in hooks:
+        hook.remove()
 
 
 def test_supervision_reaches_every_step_size(started: tuple[Transmitter, Receiver]) -> None:

@@ -179,7 +179,8 @@ def test_both_ends_agree_after_the_wire() -> None:
     """The receiver derives order, gains and weights from what crossed, to the last bit."""
     s, side = encode(photo(), 20.0)
     raw = tensors.side_to_wire(side).SerializeToString()
-    told = tensors.side_from_wire(symbols_pb2.SideInformation.FromString(raw), "cpu")
+    wire = symbols_pb2.SideInformation.FromString(raw)
+    told = tensors.side_from_wire(wire, "cpu", lambda *size_px: DEFAULT.layout(*size_px, SendOptions()))
     assert torch.equal(told.codes, side.codes)
     assert torch.equal(decode(s, told, NOTHING), decode(s, side, NOTHING))
 
