@@ -257,7 +257,16 @@ def test_a_refused_sweep_leaves_no_folder(photos: Path, tmp_path: Path) -> None:
         (["sweep", "--dataset", "nosuch"], "dataset: 'nosuch'"),
         (["sweep", "--references", "some", "--dataset", "samples"], "references: unknown choice 'some'"),
         (["up", "--decoders", "deepjscc,nosuch"], "method: no checkpoint of 'nosuch'"),
-        (["send", "nosuch.png"], "nosuch.png"),
+        (["send", "nosuch.png"], "image nosuch.png: cannot be read"),
+        (["send"], "give images or --row"),
+        (["send", "nosuch.png", "--row", "nosuch", "1"], "give images or --row"),
+        (["send", "--row", "nosuch", "1"], "results.sqlite is missing"),
+        (["send", "nosuch.png", "--seed", "-1"], "seed: -1 is outside 0..2^63 - 1"),
+        (["send", "nosuch.png", "--seed", str(2**63)], "is outside 0..2^63 - 1"),
+        (["sweep", "--seed", str(2**63), "--dataset", "samples"], "is outside 0..2^63 - 1"),
+        (["send", "nosuch.png", "--snr-db", "1e309"], "snr_db: inf is outside -30..60 dB"),
+        (["send", "nosuch.png", "--channel-model", "smoke"], "channel: unknown channel 'smoke'"),
+        (["sweep", "--channel-model", "smoke", "--dataset", "samples"], "channel: unknown channel 'smoke'"),
         (["send", "nosuch.png", "--encoder", "127.0.0.1:1"], "--channel"),
         (["report", "nosuch"], "nosuch"),
     ],
@@ -267,3 +276,37 @@ def test_bad_arguments_are_named(arguments: list[str], words: str, tmp_path: Pat
     assert result.returncode in (1, 2)
     assert words in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_row_of_a_sweep_is_reproduced(undisturbed: Path, tmp_path: Path) -> None:
+    """The last row: another SNR and draw than the first, and its seed is not that of the command's defaults."""
+    kept = list(csv.DictReader((undisturbed / "results.csv").open()))
+    result = cli("send", "--row", str(undisturbed), str(len(kept)), "--json", state=tmp_path)
+    (sent,) = json.loads(result.stdout)
+    assert "the same air and quality as in the row" in result.stderr
+    assert sent["noise_digest"] == kept[-1]["noise_digest"]
+    assert sent["psnr_db"] == pytest.approx(float(kept[-1]["psnr_db"]), abs=0.005)
+    refused = cli("send", "--row", str(undisturbed), str(len(kept) + 1), state=tmp_path, check=False)
+    assert refused.returncode == 2
+    assert f"outside 1..{len(kept)}" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("out.gif", "cannot be written as '.gif'"), ("missing/out.png", "there is no folder"), (".", "cannot be written")],
+)
+def test_where_nothing_can_be_written_is_said_before_anything_is_sent(
+    photos: Path, tmp_path: Path, name: str, words: str
+) -> None:
+    result = cli("send", str(photos / "photo0.png"), "-o", str(tmp_path / name), state=tmp_path / "state", check=False)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert not (tmp_path / "state").exists()  # no link was started
+
+
+def test_a_folder_of_images_is_sent_into_a_folder(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "received"
+    documents = json.loads(cli("send", str(photos), "-o", str(out), "--json", state=tmp_path).stdout)
+    assert [Path(item["path"]).name for item in documents] == [f"photo{number}.png" for number in range(4)]
+    assert sorted(path.name for path in out.iterdir()) == [f"photo{number}.png" for number in range(4)]
+    assert all(item["told_snr_db"] == item["snr_db"] == 10.0 for item in documents)

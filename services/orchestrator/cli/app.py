@@ -3,7 +3,6 @@
 import shlex
 import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,12 +23,11 @@ from services.orchestrator.cli.failures import FAILED, main_of
 from services.orchestrator.cli.failures import attempt as _attempt
 from services.orchestrator.cli.failures import checked as _checked
 from services.orchestrator.cli.failures import run as _run
-from services.orchestrator.cli.output import console, errors
+from services.orchestrator.cli.output import console, errors, show_json
 from services.orchestrator.cli.output import say as _say
 from services.orchestrator.link.addresses import check_address, given_addresses
 
 if TYPE_CHECKING:
-    from services.orchestrator.cli.transmit import Sent
     from services.orchestrator.link.star import Addresses
 
 # What a command needs beyond reading its arguments is imported when it runs: torch and matplotlib take seconds.
@@ -93,16 +91,23 @@ def methods(
 
 @app.command()
 def send(
-    image: Annotated[Path, typer.Argument(help="the image: any format, size and mode up to 4096x4096 px")],
+    images: Annotated[list[Path] | None, typer.Argument(help="images or folders of images, up to 4096x4096 px")] = None,
     snr_db: Annotated[float, typer.Option("--snr-db", help="SNR that the channel has, in dB, -30..60")] = 10.0,
     told_snr_db: ToldSnr = None,
     method: Annotated[str, typer.Option("--method", help="name of the method; the link's default when left out")] = "",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="where to write the received image")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="where to write the received image; of several, a folder")
+    ] = None,
     channel_model: ChannelModel = "awgn",
     channel_option: ChannelOptions = None,
     option: MethodOptions = None,
-    seed: Annotated[int, typer.Option(help="root seed of the noise")] = 0,
+    seed: Annotated[str, typer.Option(help="root seed of the noise, 0..2^63 - 1")] = "0",
     draw: Annotated[int, typer.Option(help="number of the noise draw")] = 0,
+    row: Annotated[
+        tuple[Path, int] | None,
+        typer.Option("--row", help="a sweep's folder and the number of a row of its results.csv: send it once more"),
+    ] = None,
+    as_json: AsJson = False,
     orchestrator: Annotated[
         str | None, typer.Option("--orchestrator", envvar="ORCHESTRATOR_ADDRESS", help="host:port of its API")
     ] = None,
@@ -110,37 +115,33 @@ def send(
     channel: ChannelAddress = None,
     decoder: DecoderAddress = None,
 ) -> None:
-    """Send one image through the link; print its quality and where the time went."""
+    """Send images through the link; print their quality and where the time went."""
     if orchestrator:
         _checked(check_address, "--orchestrator", orchestrator)
-    from services.orchestrator.cli import transmit
-    from services.orchestrator.link.job import Job
-
     addresses = _addresses(encoder, channel, decoder)
+    if bool(images) == (row is not None):
+        _checked(_refuse, "give images or --row, and not both")
+    from services.orchestrator.cli import transmit
+
     asked: dict[str, Any] = {
         "method": method,
-        "snr_db": snr_db,
+        "snr_db": _checked(arguments.snr_db, snr_db),
         "told_snr_db": snr_db if told_snr_db is None else told_snr_db,
         "channel": channel_model,
         "channel_options": _options(channel_option),
         "options": _options(option),
-        "root_seed": seed,
+        "root_seed": _checked(arguments.seed, seed),
         "draw": draw,
     }
-    jobs = [(image, _checked(lambda path: Job(image_id=transmit.image_id_of(path), **asked), image))]
+    jobs, kept = _checked(transmit.jobs_of, images or [], asked, row)
+    targets = _checked(transmit.targets_of, jobs, output)
     answers = transmit.send_to(orchestrator, jobs) if orchestrator else transmit.send_directly(addresses, jobs, _say)
-    _run(_show(answers, output))
+    if not _run(transmit.show(answers, targets, kept, as_json)):
+        raise typer.Exit(FAILED)
 
 
-async def _show(answers: "AsyncIterator[Sent]", output: Path | None) -> None:
-    from jscc.images import write_image
-    from services.orchestrator.cli import terminal
-
-    async for sent in answers:
-        console.print(terminal.quality_table(sent.row), terminal.hop_table(sent.row))
-        if output is not None:
-            write_image(output, sent.pixels)
-            console.print(f"wrote {output}")
+def _refuse(sentence: str) -> None:
+    raise ValueError(sentence)
 
 
 @app.command()
@@ -150,18 +151,24 @@ def bench(
     warm_up: Annotated[int, typer.Option(min=0, max=1000, help="transmissions before that")] = 3,
     snr_db: Annotated[float, typer.Option("--snr-db", help="channel SNR in dB, -30..60")] = 10.0,
     method: Annotated[str, typer.Option("--method", help="name of the method; the link's default when left out")] = "",
+    as_json: AsJson = False,
     encoder: EncoderAddress = None,
     channel: ChannelAddress = None,
     decoder: DecoderAddress = None,
 ) -> None:
     """Send one image again and again; print the latency of every part of the way."""
+    from jscc.images import read_image
     from services.orchestrator.cli import terminal, transmit
     from services.orchestrator.link.job import Job
 
     path = image or _sample()
     job = _checked(lambda name: Job(name, method, snr_db, snr_db), transmit.image_id_of(path))
+    _checked(read_image, path)
     rows = _run(transmit.send_often(_addresses(encoder, channel, decoder), path, job, (warm_up, count), _say))
-    console.print(terminal.latency_table(rows))
+    if as_json:
+        show_json([transmit.as_document(row) for row in rows])
+    else:
+        console.print(terminal.latency_table(rows))
 
 
 @app.command()
@@ -178,7 +185,7 @@ def sweep(
     draws: Annotated[int, typer.Option(help="noise draws per image and SNR")] = 1,
     limit: Annotated[int, typer.Option(help="only the first so many images; 0 for all")] = 0,
     out: Annotated[Path, typer.Option(help="folder of the results; the same folder resumes")] = Path("runs/sweep"),
-    seed: Annotated[int, typer.Option(help="root seed of the noise")] = 0,
+    seed: Annotated[str, typer.Option(help="root seed of the noise, 0..2^63 - 1")] = "0",
     channel_model: ChannelModel = "awgn",
     channel_option: ChannelOptions = None,
     option: MethodOptions = None,
@@ -190,13 +197,14 @@ def sweep(
     ] = "",
     concurrency: Annotated[int, typer.Option(help="transmissions under way at once")] = 4,
     patience_s: Annotated[float, typer.Option(help="how long an unreachable service is waited for")] = 300.0,
+    as_json: AsJson = False,
     encoder: EncoderAddress = None,
     channel: ChannelAddress = None,
     decoder: DecoderAddress = None,
 ) -> None:
     """Sweep images, methods, SNRs and noise draws; resume what is in --out; write the report."""
     from jscc.data import open_dataset
-    from services.orchestrator.cli import terminal
+    from services.orchestrator.cli import terminal, transmit
     from services.orchestrator.cli.progress import Bars
     from services.orchestrator.report.write import write_report
     from services.orchestrator.results.store import DATABASE, Store, read
@@ -208,7 +216,7 @@ def sweep(
         "methods": names,
         "snr_db": tuple(_checked(arguments.number, item) for item in snr_db.split(",")),
         "draws": draws,
-        "seed": seed,
+        "seed": _checked(arguments.seed, seed),
         "channel": channel_model,
         "channel_options": _options(channel_option),
         "told_snr_db": told_snr_db,
@@ -237,7 +245,11 @@ def sweep(
         raise
     _checked(write_report, out)
     with Store(out / DATABASE) as store:
-        console.print(terminal.sweep_table(read(store)))
+        results = read(store)
+    if as_json:
+        show_json([transmit.as_document(row) for row in results.rows])
+    else:
+        console.print(terminal.sweep_table(results))
     _say(f"report: {out / 'summary.md'}, figures in {out / 'figures'}")
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from rich import box
 from rich.table import Table
 
+from jscc.quality.scores import why_missing
 from jscc.wire.timing import NS_PER_MS, STAGES
 from services.orchestrator.report.series import Scored, by_snr, shown_series, spread
 from services.orchestrator.results.rows import Row
@@ -15,16 +16,16 @@ from services.orchestrator.sweep.estimate import Line
 PERCENTILES = (50, 95, 99)
 
 
-def quality_table(row: Row) -> Table:
-    """Show what arrived: quality, channel uses, side information, noise."""
+def quality_table(row: Row, size_px: tuple[int, ...]) -> Table:
+    """Show what arrived of an image of (height, width): quality, channel, channel uses, side information, noise."""
     table = Table(title=f"{row.method} ({row.checkpoint})", show_header=False)
-    for name, value, digits, unit in (
-        ("PSNR", row.psnr_db, 2, "dB"),
-        ("SSIM", row.ssim, 4, ""),
-        ("MS-SSIM", row.ms_ssim, 4, ""),
-        ("LPIPS", row.lpips, 4, ""),
-    ):
-        table.add_row(name, _value(value, digits, unit))
+    table.add_row("image", f"{row.image}, {size_px[1]}x{size_px[0]} px")
+    for name, metric in (("PSNR", "psnr_db"), ("SSIM", "ssim"), ("MS-SSIM", "ms_ssim"), ("LPIPS", "lpips")):
+        table.add_row(name, _value(row, metric, size_px))
+    channel = " ".join([row.channel, *(f"{name}={value}" for name, value in row.channel_options.items())])
+    table.add_row("channel", f"{channel}, {row.snr_db:g} dB; the transmitter was told {row.told_snr_db:g} dB")
+    if row.options:
+        table.add_row("options", " ".join(f"{name}={value}" for name, value in row.options.items()))
     table.add_row("channel uses", f"{row.channel_uses} real symbols, rho = {row.rho:.4f}")
     table.add_row("side information", f"{row.header_bits} bits")
     table.add_row("noise", f"{row.noise_digest} (seed {row.seed})")
@@ -76,10 +77,11 @@ def estimate_table(lines: Iterable[Line]) -> Table:
     return table
 
 
-def _value(value: float | None, digits: int, unit: str) -> str:
+def _value(row: Row, metric: str, size_px: tuple[int, ...]) -> str:
+    value = getattr(row, metric)
     if value is None:
-        return "not defined for this image, or its weights are missing"
-    return f"{value:.{digits}f} {unit}".strip()
+        return why_missing(metric, *size_px)
+    return f"{value:.2f} dB" if metric == "psnr_db" else f"{value:.4f}"
 
 
 def sweep_table(results: Results) -> Table:

@@ -1,11 +1,14 @@
 """`jscc-link send` and `jscc-link bench`: single images through the link or through an orchestrator's API."""
 
-from collections.abc import AsyncIterator, Sequence
+import dataclasses
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from jscc.images import check_writable, read_image, write_image
 from services.orchestrator.cli import output
+from services.orchestrator.cli.reproduce import difference
 from services.orchestrator.link.job import DEFAULT_TIMEOUT_S, Job
 from services.orchestrator.link.waiting import Say, patiently
 from services.orchestrator.results.rows import Row
@@ -38,6 +41,93 @@ def image_id_of(path: Path) -> str:
     return f"{resolved.parent.name or 'root'}/{resolved.stem}"
 
 
+def jobs_of(
+    images: Sequence[Path], asked: Mapping[str, Any], row: tuple[Path, int] | None
+) -> tuple[list[tuple[Path, Job]], Row | None]:
+    """Return what is to be sent, every image of it read once, and the row that is sent once more.
+
+    Args:
+        images: files, or folders whose images are all taken.
+        asked: fields of the jobs but the image's.
+        row: folder of a sweep and number of a row, in place of images.
+
+    Raises:
+        ValueError: a value is out of its range, or images cannot be read; lists them.
+        LookupError: there is no such channel.
+    """
+    from jscc import channels, config
+    from jscc.data import ImageRef, check_images, open_dataset
+    from services.orchestrator.cli.reproduce import job_of_row
+
+    if row is not None:
+        path, job, kept = job_of_row(*row)
+        return [(path, job)], kept
+    name = asked["channel"]
+    config.from_mapping(channels.load(name).options_type, asked["channel_options"], f"channel {name}")
+    refs: list[ImageRef] = []
+    for path in images:
+        found = open_dataset(str(path.resolve())).images if path.is_dir() else (ImageRef(image_id_of(path), path),)
+        refs += found
+    if len(refs) == 1:
+        read_image(refs[0].path)  # one image is named by its own sentence
+    else:
+        check_images(refs)
+    return [(ref.path, Job(image_id=ref.id, **asked)) for ref in refs], None
+
+
+def targets_of(jobs: Sequence[tuple[Path, Job]], output: Path | None) -> list[Path | None]:
+    """Return where the received image of each job goes, checked before anything is sent.
+
+    Args:
+        jobs: what is sent.
+        output: a file for one image, a folder for several; None to keep none.
+
+    Raises:
+        ImageError: a place cannot be written.
+    """
+    if output is None:
+        return [None] * len(jobs)
+    if len(jobs) == 1:
+        check_writable(output)
+        return [output]
+    if output.suffix:
+        raise ValueError(f"-o {output}: {len(jobs)} images need a folder, a name without a suffix")
+    output.mkdir(parents=True, exist_ok=True)
+    targets = [output / f"{path.stem}.png" for path, _ in jobs]
+    for target in targets:
+        check_writable(target)
+    return [*targets]
+
+
+async def show(answers: AsyncIterator[Sent], targets: Sequence[Path | None], kept: Row | None, as_json: bool) -> bool:
+    """Show what arrives, write the images; return whether a row that was sent once more came out the same."""
+    from services.orchestrator.cli import terminal
+
+    documents, same, number = [], True, 0
+    async for sent in answers:
+        target, number = targets[number], number + 1
+        if target is not None:
+            write_image(target, sent.pixels)
+        if as_json:
+            documents.append(as_document(sent.row) | {"path": str(sent.path), "output": target and str(target)})
+        else:
+            output.console.print(terminal.quality_table(sent.row, sent.pixels.shape[:2]), terminal.hop_table(sent.row))
+            if target is not None:
+                output.show(f"wrote {target}")
+        if kept is not None:
+            differs = difference(kept, sent.row)
+            same = not differs
+            output.say(f"differs from the row: {differs}" if differs else "the same air and quality as in the row")
+    if as_json:
+        output.show_json(documents)
+    return same
+
+
+def as_document(row: Row) -> dict[str, Any]:
+    """Return a row for a program, with options as objects and times in nanoseconds."""
+    return dataclasses.asdict(row) | {"channel_options": dict(row.channel_options), "options": dict(row.options)}
+
+
 async def send_directly(
     addresses: "Addresses | None", jobs: Sequence[tuple[Path, Job]], say: Say
 ) -> AsyncIterator[Sent]:
@@ -65,7 +155,6 @@ async def send_to(address: str, jobs: Sequence[tuple[Path, Job]]) -> AsyncIterat
         OSError: a file cannot be read.
         LinkError: the orchestrator failed or refused.
     """
-    from jscc.images import read_image
     from jscc.wire.client import Client
     from jscc.wire.v1 import orchestrator_pb2 as pb
     from services.orchestrator import messages  # only now: torch comes with it

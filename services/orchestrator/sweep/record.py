@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jscc import __version__, machine
-from jscc.data import Dataset
+from jscc.data import Dataset, names
 from jscc.options import ChosenOptions
 from jscc.wire.v1 import symbols_pb2 as pb
 from services.orchestrator.link.routes import Route
@@ -19,6 +19,7 @@ def keep_settings(store: Store, dataset: Dataset, settings: Mapping[str, Any]) -
     if dataset.note:
         store.set_setting("dataset_note", dataset.note)
     own = {
+        "images_in": dataset.name if dataset.name in names() else str(dataset.images[0].path.parent.resolve()),
         "version": __version__,
         "machine": f"{machine.cpu_model()}, {machine.cores()} cores",
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
