@@ -17,11 +17,3 @@ MAX_BESIDE_BYTES = 512 * 1024
 """Largest rest of a message beside its tensor or file. The side information of a 4096x4096 image takes 66 KB."""
 MAX_FIELDS = 256
 """Most fields of a message, so that counting them takes less than a millisecond."""
-MAX_SHOWN = 100
-"""Most characters that a message shows of a text that came with a request."""
-
-
-def shown(text: str, limit: int = MAX_SHOWN) -> str:
-    """Return what a message shows of a text that came with a request: at most `limit` characters, on one line."""
-    line = "".join(character if character.isprintable() else "?" for character in text[:limit])
-    return line if len(text) <= limit else f"{line}..."

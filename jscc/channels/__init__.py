@@ -17,7 +17,6 @@ from torch import Tensor
 
 from jscc import config
 from jscc.draws import Draws
-from jscc.limits import shown
 from jscc.signals import ChannelState
 
 
@@ -108,7 +107,7 @@ def load(name: str) -> ChannelType:
         UnknownChannelError: no module of this name; the message lists those that exist.
     """
     if name not in names():
-        raise UnknownChannelError(f"channel: unknown channel '{shown(name)}' (known: {', '.join(names())})")
+        raise UnknownChannelError(f"channel: unknown channel {config.shown(name)} (known: {', '.join(names())})")
     module = importlib.import_module(f"{__name__}.{name}")
     class_name = "".join(part.capitalize() for part in name.split("_"))
     return ChannelType(name, module.Options, getattr(module, class_name))

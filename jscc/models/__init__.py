@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jscc import config
-from jscc.limits import shown
 
 if TYPE_CHECKING:
     from jscc.models._contract import ReceiveOptions, SendOptions, SomeConfig, SomeReceiver, SomeTransmitter
@@ -105,7 +104,7 @@ def load(name: str) -> Method:
         UnknownMethodError: no module of this name; the message lists those that exist.
     """
     if name not in names():
-        raise UnknownMethodError(f"method: unknown method '{shown(name)}' (known: {', '.join(names())})")
+        raise UnknownMethodError(f"method: unknown method {config.shown(name)} (known: {', '.join(names())})")
     module = importlib.import_module(f"{__name__}.{name}")
     return Method(
         name=name,

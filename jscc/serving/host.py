@@ -11,7 +11,7 @@ import torch
 
 from jscc import checkpoints, models
 from jscc.cards import UnknownCheckpointError
-from jscc.limits import shown
+from jscc.config import shown
 from jscc.models._contract import Receiver, SomeConfig, SomeReceiver, SomeTransmitter, Transmitter
 from jscc.serving.runtime import pick_device, pick_precision
 from jscc.signals import Layout, bandwidth_ratio
@@ -121,7 +121,7 @@ class Host:
             if hosted.card.name == name:
                 return hosted
         served, reason = ", ".join(self.names), self._missing.get(name, "")
-        raise models.UnknownMethodError(f"method: '{shown(name)}' is not served here (served: {served}){reason}")
+        raise models.UnknownMethodError(f"method: {shown(name)} is not served here (served: {served}){reason}")
 
     def describe(self, service: str, settings: dict[str, str]) -> pb.ServiceDescription:
         """Describe the service that this host works for; `settings` are those in force."""

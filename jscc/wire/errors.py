@@ -11,7 +11,6 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from jscc.cancel import AbandonedError
-from jscc.limits import shown
 from jscc.wire.fields import OversizeError
 
 MAX_DETAILS = 600
@@ -93,7 +92,7 @@ def status_of(error: Exception) -> tuple[grpc.StatusCode, str, Trailers]:
         (ValueError, grpc.StatusCode.INVALID_ARGUMENT),
     ):
         if isinstance(error, kind):
-            return code, shown(str(error.args[0] if error.args else error), MAX_DETAILS), ()
+            return code, _one_line(str(error.args[0] if error.args else error)), ()
     if isinstance(error, LinkError):
         return _of_hop(error)
     return _unexpected(error)
@@ -111,8 +110,8 @@ def retry_after_s(status_details: bytes) -> float | None:
 
 def _of_hop(error: LinkError) -> tuple[grpc.StatusCode, str, Trailers]:
     if error.retry_after_s is not None:
-        return _come_again(shown(str(error), MAX_DETAILS), error.retry_after_s)
-    return getattr(grpc.StatusCode, error.code), shown(str(error), MAX_DETAILS), ()
+        return _come_again(_one_line(str(error)), error.retry_after_s)
+    return getattr(grpc.StatusCode, error.code), _one_line(str(error)), ()
 
 
 def _come_again(message: str, after_s: float) -> tuple[grpc.StatusCode, str, Trailers]:
@@ -123,6 +122,11 @@ def _come_again(message: str, after_s: float) -> tuple[grpc.StatusCode, str, Tra
     status.details.add().Pack(RetryInfo(retry_delay=delay))
     trailers = (("grpc-retry-pushback-ms", str(after_ms)), (STATUS_DETAILS, status.SerializeToString()))
     return grpc.StatusCode.UNAVAILABLE, message, trailers
+
+
+def _one_line(text: str) -> str:
+    line = "".join(character if character.isprintable() else "?" for character in text[:MAX_DETAILS])
+    return line if len(text) <= MAX_DETAILS else f"{line}..."
 
 
 def _unexpected(error: Exception) -> tuple[grpc.StatusCode, str, Trailers]:

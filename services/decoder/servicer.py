@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from jscc.limits import shown
+from jscc.config import shown
 from jscc.serving import tensors
 from jscc.serving.host import NOMINAL_SIZE_PX, Host, Hosted
 from jscc.signals import ChannelState, Side
@@ -116,10 +116,10 @@ class DecoderServicer:
     def _pick(self, context: symbols_pb2.RequestContext) -> Hosted:
         hosted = self._host.find(context.method)
         if context.checkpoint_digest != hosted.card.transmitter_digest:
-            sender = f"'{shown(context.transmitter)}' " if context.transmitter else ""
+            sender = f"{shown(context.transmitter)} " if context.transmitter else ""
             digest = shown(context.checkpoint_digest)
             raise CheckpointMismatchError(
-                f"checkpoint_digest: the symbols are of {sender}'{digest}', '{hosted.card.name}' here decodes those of "
+                f"checkpoint_digest: the symbols are of {sender}{digest}, '{hosted.card.name}' here decodes those of "
                 f"'{hosted.method.transmitter_method}' '{hosted.card.transmitter_digest}'"
             )
         return hosted

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from jscc.limits import MAX_SIDE_PX, MAX_SNR_DB, MIN_SNR_DB, shown
+from jscc.config import shown
+from jscc.limits import MAX_SIDE_PX, MAX_SNR_DB, MIN_SNR_DB
 from jscc.serving import tensors
 from jscc.serving.host import NOMINAL_SIZE_PX, Host, Hosted
 from jscc.signals import Side

@@ -562,7 +562,7 @@ async def test_every_checkpoint_of_a_method_is_asked_for_by_its_name(
         assert encoder_pb2.EncodeResponse.FromString(raw).checkpoint_digest == card.digest
         other = next(item for item in cards.values() if item != card)
         request.context.checkpoint_digest = other.digest
-        with pytest.raises(CheckpointMismatchError, match=f"'{name}' is wanted as {other.digest}, .*{card.digest}"):
+        with pytest.raises(CheckpointMismatchError, match=f"'{name}' is wanted as '{other.digest}', .*{card.digest}"):
             ask(encoder.encode, request, np.zeros((16, 16, 3), np.uint8))
 
 

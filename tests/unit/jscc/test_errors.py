@@ -9,7 +9,6 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from jscc.cancel import AbandonedError
-from jscc.limits import shown
 from jscc.models import UnknownMethodError
 from jscc.wire.codec import CodecError
 from jscc.wire.errors import (
@@ -111,20 +110,6 @@ def test_four_megabytes_of_text_make_neither_a_long_status_nor_a_long_log(
     assert details.isprintable()
     assert len(quote(details)) < 8192
     assert len(caplog.text) < 10_000
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("deepjscc", "deepjscc"),
-        ("\u20ac", "\u20ac"),
-        ("a\nb\x1b[2J\x00", "a?b?[2J?"),
-        ("x" * 100, "x" * 100),
-        ("x" * 101, "x" * 100 + "..."),
-    ],
-)
-def test_what_a_message_shows_of_a_text(text: str, expected: str) -> None:
-    assert shown(text) == expected
 
 
 def test_only_overload_asks_for_a_retry() -> None:
