@@ -8,6 +8,9 @@ OUT ?= runs/kodak
 OUT_ALL ?= runs/kodak_all
 SWEEP_METHODS ?= kltjscc,deepjscc,softcast
 PROTOS := $(wildcard proto/jscc/wire/v1/*.proto)
+REFERENCE := proto/reference.binpb
+ORDER ?=
+PYTEST := $(BIN)/pytest -q $(if $(filter random,$(ORDER)),-p randomly)
 
 # Data next to the project are found without being told; elsewhere JSCC_DATA says where they are.
 ifndef JSCC_DATA
@@ -16,10 +19,10 @@ export JSCC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help sweep sweep-all test check fix up down train bench bench-train stubs lock
+.PHONY: help sweep sweep-all test quick check fix up down train bench bench-train stubs wire-reference lock
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.installed: pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with PYTHON=..."; exit 1; }
@@ -34,8 +37,11 @@ sweep: .venv/.installed ## Kodak through the link with SWEEP_METHODS: rows, summ
 sweep-all: .venv/.installed ## everything: all methods, their studies, all references, into $(OUT_ALL); says first how long it takes
 	$(BIN)/jscc-link sweep --dataset kodak --methods all --snr-db=-5,0,5,10,15,20 --draws 1 --out $(OUT_ALL)
 
-test: .venv/.installed ## unit, contract and end-to-end tests
-	$(BIN)/pytest -q
+test: .venv/.installed ## unit, contract and end-to-end tests; ORDER=random shuffles them and prints the seed
+	$(PYTEST)
+
+quick: .venv/.installed ## the unit and contract tests that are cheap, in less than 90 s
+	$(PYTEST) -m "not slow" tests/unit tests/contract
 
 check: .venv/.installed ## style, types, import arrows, protobuf rules, then the tests; writes nothing
 	$(BIN)/ruff check .
@@ -43,8 +49,8 @@ check: .venv/.installed ## style, types, import arrows, protobuf rules, then the
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
-	@! git rev-parse --verify --quiet origin/main >/dev/null || $(BIN)/buf breaking --against '.git#ref=origin/main'
-	$(BIN)/pytest -q
+	$(BIN)/buf breaking --against $(REFERENCE)
+	$(PYTEST)
 
 fix: .venv/.installed ## format and repair what can be repaired
 	$(BIN)/ruff check --fix .
@@ -52,6 +58,9 @@ fix: .venv/.installed ## format and repair what can be repaired
 
 stubs: .venv/.installed ## generate jscc/wire/v1 from proto/
 	PATH=$(BIN):$$PATH $(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --mypy_out=quiet:. $(PROTOS)
+
+wire-reference: .venv/.installed ## take proto/ as it is for what `make check` holds the wire to; with each release
+	$(BIN)/buf build --exclude-source-info -o $(REFERENCE)
 
 up: .venv/.installed ## start the link as local processes
 	$(BIN)/jscc-link up

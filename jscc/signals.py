@@ -97,9 +97,13 @@ def noise_variance(snr_db: Tensor) -> Tensor:
 def capacity_bits_per_symbol(snr_db: float) -> float:
     """Return the AWGN capacity `1/2 log2(1 + snr)` in bits per real symbol.
 
+    Computed with `a = ln(snr)` as `ln(1 + e^a) = max(a, 0) + ln(1 + e^-|a|)`, which overflows at no SNR and does not
+    lose the small ones beside 1. No signal at all, -inf dB, carries nothing.
+
     Source: C. E. Shannon, "Communication in the presence of noise", 1949.
     """
-    return 0.5 * math.log2(1.0 + 10.0 ** (snr_db / 10.0))
+    log_snr = snr_db / 10.0 * math.log(10.0)
+    return (max(log_snr, 0.0) + math.log1p(math.exp(-abs(log_snr)))) / math.log(4.0)
 
 
 def bandwidth_ratio(channel_uses: int, height_px: int, width_px: int) -> float:

@@ -4,9 +4,11 @@ import dataclasses
 import os
 from pathlib import Path
 
+import factories
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from hypothesis.internal.conjecture import providers
 from torch import Tensor
 
 from jscc import checkpoints, models
@@ -14,12 +16,20 @@ from jscc import checkpoints, models
 REPOSITORY = Path(__file__).parents[1]
 ALEXNET_SHAPES = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}
 
-# Small tensors on shared cores: several threads mostly wait for each other, five times as long all in all.
-torch.set_num_threads(1)
+THREADS = 1
+"""For small tensors on shared cores: several threads mostly wait for each other, five times as long all in all."""
+torch.set_num_threads(THREADS)
 
-# The cores are shared, so no deadlines; the examples are the same in every run, so that red means red.
-settings.register_profile("jscc", deadline=None, derandomize=True, database=None)
+# The cores are shared, so nothing depends on time; the examples are the same in every run, so that red means red.
+settings.register_profile(
+    "jscc", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("jscc")
+
+# Hypothesis also draws constants of whatever local modules are loaded by then, so that an example would depend on the
+# tests that ran before. It has no setting for that; here no module is local. tests/contract/test_examples.py fails when
+# a new version of Hypothesis finds another way.
+providers.is_local_module_file = lambda path: False
 
 
 def smooth_field(height_px: int, width_px: int, seed: int) -> Tensor:
@@ -32,6 +42,13 @@ def smooth_field(height_px: int, width_px: int, seed: int) -> Tensor:
         wave = torch.sin(0.25 * (frequency[0] * rows + frequency[1] * columns) + 6.283 * phase)
         field = field + 30 * (colour[:, None, None] - 0.3) * wave
     return field.round().clamp(0, 255).to(torch.uint8)
+
+
+@pytest.fixture(autouse=True)
+def same_start() -> None:
+    """Every test finds torch as every other does, whichever ran before."""
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
@@ -59,10 +76,7 @@ def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory, smooth_images: li
         torch.manual_seed(0)
         transmitter, receiver = method.transmitter_type(config), method.receiver_type(config)
     receiver.initialise(transmitter, smooth_images)
-    card = checkpoints.Card(
-        name="deepjscc", method="deepjscc", digest="", transmitter_digest="", config=dataclasses.asdict(config)
-    )
-    checkpoints.save(folder, card, transmitter, receiver)
+    checkpoints.save(folder, factories.card("deepjscc", config=dataclasses.asdict(config)), transmitter, receiver)
     return folder
 
 

@@ -23,6 +23,9 @@ from jscc.baselines.spectrum import FloatArray, Spectrum, variance
 from jscc.images import Pixels
 from jscc.signals import capacity_bits_per_symbol
 
+MAX_RATE_BITS = 1e6
+"""Most bits per source sample; a distortion that is too small for a float is 0 long before."""
+
 
 @dataclass(frozen=True, eq=False)
 class Allocation:
@@ -65,10 +68,14 @@ def gaussian_distortion(source_variance: float, rate_bits: float) -> float:
 
     Args:
         source_variance: variance of the source, 0 or more.
-        rate_bits: R in bits per source sample, 0 or more.
+        rate_bits: R in bits per source sample, 0..MAX_RATE_BITS.
+
+    Raises:
+        ValueError: a rate out of range.
 
     Source: T. M. Cover and J. A. Thomas, "Elements of Information Theory", 2nd edition, theorem 10.3.2.
     """
+    _check_rate(rate_bits)
     return source_variance * math.exp2(-2.0 * rate_bits)
 
 
@@ -85,7 +92,7 @@ def gaussian_psnr_db(pixels: Pixels, rho: float, snr_db: float) -> float:
         snr_db: SNR in dB.
 
     Returns:
-        The PSNR; infinity for an image of one colour.
+        The PSNR; infinity for an image of one colour, or at a rate that leaves no distortion that a float can hold.
 
     Raises:
         ValueError: a number out of range; names the field.
@@ -104,14 +111,18 @@ def reverse_water_filling(components: Spectrum, rate_bits: float) -> Allocation:
 
     Args:
         components: their variances and counts.
-        rate_bits: R in bits per source sample, averaged over all components, 0 or more.
+        rate_bits: R in bits per source sample, averaged over all components, 0..MAX_RATE_BITS.
 
     Returns:
         The allocation, of which `sum(counts * rates_bits) = R * sum(counts)`. Level 0 if every variance is 0: nothing
         is left to be said, and no rate is used.
 
+    Raises:
+        ValueError: a rate out of range.
+
     Source: T. M. Cover and J. A. Thomas, "Elements of Information Theory", 2nd edition, section 10.3.3, theorem 10.3.3.
     """
+    _check_rate(rate_bits)
     order = np.argsort(-components.variances, kind="stable")
     order = order[components.variances[order] > 0]
     if not order.size:
@@ -121,10 +132,11 @@ def reverse_water_filling(components: Spectrum, rate_bits: float) -> Allocation:
     total_bits = rate_bits * components.counts.sum()
     levels = (np.cumsum(weights * heights) - 2.0 * total_bits) / np.cumsum(weights)
     above = np.flatnonzero(levels <= heights)
-    level = float(np.exp2(levels[above[-1]] if above.size else heights[0]))
-    distortions = np.minimum(level, components.variances)
-    rates = 0.5 * np.log2(np.maximum(components.variances, level) / level)
-    return Allocation(level, rates, distortions)
+    level_log2 = float(levels[above[-1]] if above.size else heights[0])
+    level = math.exp2(level_log2)
+    rates = np.zeros_like(components.variances)
+    rates[order] = 0.5 * np.maximum(heights - level_log2, 0.0)
+    return Allocation(level, rates, np.minimum(level, components.variances))
 
 
 def water_filling_psnr_db(components: Spectrum, rho: float, snr_db: float) -> float:
@@ -140,13 +152,18 @@ def water_filling_psnr_db(components: Spectrum, rho: float, snr_db: float) -> fl
         snr_db: SNR in dB.
 
     Returns:
-        The PSNR; infinity for an image of one colour. Never below `gaussian_psnr_db` of the same image.
+        The PSNR, infinity as for `gaussian_psnr_db`, and never below that of the same image.
 
     Raises:
         ValueError: a number out of range; names the field.
     """
     distortions = reverse_water_filling(components, rate_bits_per_sample(rho, snr_db)).distortions
     return _psnr_db(float(np.average(distortions, weights=components.counts)))
+
+
+def _check_rate(rate_bits: float) -> None:
+    if not 0.0 <= rate_bits <= MAX_RATE_BITS:
+        raise ValueError(f"rate_bits: {rate_bits} is outside 0..{MAX_RATE_BITS:.0f} bits per sample")
 
 
 def _psnr_db(mean_squared_error: float) -> float:

@@ -20,6 +20,10 @@ from jscc.baselines.codecs import decode, encode, qualities
 from jscc.images import Pixels
 from jscc.signals import capacity_bits_per_symbol
 
+MAX_COUNT = 2**53
+"""Most bits and most channel uses: up to here every whole number is a float too."""
+MAX_ABS_SNR_DB = 1e17
+"""Largest SNR, and the smallest negated: more than MAX_COUNT bits in one channel use need."""
 LOOKAHEAD = 3
 """Qualities above the best that are tried too, as the size of a file need not rise with every step of quality."""
 
@@ -89,35 +93,41 @@ def channel_uses(rho: float, height_px: int, width_px: int) -> int:
     """Return k = rho * 3 H W to the nearest whole number, the inverse of `signals.bandwidth_ratio`.
 
     Raises:
-        ValueError: rho is not a positive number.
+        ValueError: rho is not a positive number, or makes more than MAX_COUNT channel uses.
     """
-    if not (rho > 0 and math.isfinite(rho)):
-        raise ValueError(f"rho: must be positive, got {rho}")
-    return round(rho * 3 * height_px * width_px)
+    uses = rho * 3 * height_px * width_px
+    if not (rho > 0 and uses <= MAX_COUNT):
+        raise ValueError(f"rho: must be positive and make at most 2^53 channel uses, got {rho}")
+    return round(uses)
 
 
 def budget_bits(uses: int, snr_db: float) -> int:
     """Return the whole bits that channel uses carry at an SNR in dB, `floor(k * capacity)`.
 
     Raises:
-        ValueError: the SNR is not a number or infinite.
+        ValueError: the channel uses are outside 0..MAX_COUNT, or the SNR is not a number or beyond MAX_ABS_SNR_DB.
     """
-    if not math.isfinite(snr_db):
-        raise ValueError(f"snr_db: must be finite, got {snr_db}")
+    if not 0 <= uses <= MAX_COUNT:
+        raise ValueError(f"uses: {uses} is outside 0..2^53")
+    if not abs(snr_db) <= MAX_ABS_SNR_DB:
+        raise ValueError(f"snr_db: {snr_db} is outside -1e17..1e17 dB")
     return math.floor(uses * capacity_bits_per_symbol(snr_db))
 
 
 def needed_snr_db(size_bits: int, uses: int) -> float:
     """Return the SNR in dB at which channel uses carry just so many bits: where a fixed-rate link has its cliff.
 
-    Solves `size = k/2 log2(1 + snr)` for the SNR.
+    Solves `size = k/2 log2(1 + snr)` for the SNR: with `r = 2 ln 2 size / k`, `ln(e^r - 1) = r + ln(1 - e^-r)`, which
+    overflows for no r.
 
     Raises:
-        ValueError: a number is not positive.
+        ValueError: a number is outside 1..MAX_COUNT.
     """
-    if size_bits <= 0 or uses <= 0:
-        raise ValueError(f"size_bits and uses: must be positive, got {size_bits} and {uses}")
-    return 10.0 * math.log10(math.expm1(2.0 * math.log(2.0) * size_bits / uses))
+    for name, count in (("size_bits", size_bits), ("uses", uses)):
+        if not 1 <= count <= MAX_COUNT:
+            raise ValueError(f"{name}: {count} is outside 1..2^53")
+    rate = math.log(4.0) * size_bits / uses
+    return 10.0 / math.log(10.0) * (rate + math.log(-math.expm1(-rate)))
 
 
 def best_quality(size_bits: Callable[[int], int], choice: range, limit_bits: int) -> int | None:

@@ -16,7 +16,7 @@ PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_tex
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
 
 WITHOUT = """
@@ -70,6 +70,7 @@ BASE: list[str] = PROJECT["project"]["dependencies"]
 EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("services", "extras"), [(("encoder", "channel", "decoder"), []), (("orchestrator",), ["orchestrator"])]
 )

@@ -46,7 +46,7 @@ def test_there_are_methods() -> None:
 
 def test_methods_are_listed_without_torch() -> None:
     listing = "import sys, jscc.models; jscc.models.names(); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", listing], check=False, timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", listing], check=False).returncode == 0
 
 
 @every_method

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import factories
 import numpy as np
 import pytest
 from google.protobuf.message import Message
@@ -543,7 +544,7 @@ def two_checkpoints(tiny_checkpoints: Path, tmp_path: Path) -> tuple[Path, dict[
     cards = {METHOD: checkpoints.save(tmp_path, first, *halves)}
     for parameter in halves[0].parameters():
         parameter.data.mul_(0.5)
-    card = checkpoints.Card("a_variant", METHOD, "", "", first.config)
+    card = factories.card("a_variant", METHOD, config=first.config)
     cards[card.name] = checkpoints.save(tmp_path, card, halves[0], halves[1])
     return tmp_path, cards
 

@@ -9,19 +9,31 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from jscc.data import samples
 from jscc.images import read_image, write_image
 
 ROOT = Path(__file__).resolve().parents[2]
-START_TIMEOUT_S = 90.0
+METHOD = "softcast"
+"""Computes in no time; kltjscc is a link's default."""
+SETTINGS = {
+    "CHECKPOINTS": str(ROOT / "checkpoints"),
+    "METHODS": f"kltjscc,{METHOD},-softcast_0625",
+    "PRECISION": "float32",  # the same on every machine
+    "THREADS": "1",
+}
+"""Of the services that tests start."""
+DEADLINE_S = 900.0
+"""How long a test waits for an event: so long that only what hangs takes it, however busy the machine is."""
 
 
 @dataclass
@@ -34,7 +46,7 @@ class Started:
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=DEADLINE_S)
 
 
 def free_address() -> str:
@@ -52,12 +64,11 @@ def dockerfile_command(name: str) -> list[str]:
 
 def start(name: str, folder: Path, **settings: str) -> Started:
     address, log = free_address(), folder / f"{name}.log"
-    own = {"CHECKPOINTS": str(ROOT / "checkpoints"), "THREADS": "1", "LISTEN_ADDRESS": address}
     with log.open("wb") as output:
         process = subprocess.Popen(
             dockerfile_command(name),
             cwd=ROOT,
-            env={**os.environ, **own, **settings},
+            env={**os.environ, **SETTINGS, "LISTEN_ADDRESS": address, **settings},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -70,20 +81,33 @@ def probe(address: str, service: str = "") -> int:
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode
 
 
-def wait_until_serving(service: Started) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while probe(service.address) != 0:
-        assert service.process.poll() is None, service.log.read_text()
-        assert time.monotonic() < deadline, service.log.read_text()
-        time.sleep(0.2)
+def wait_until(
+    happened: Callable[[], bool], process: subprocess.Popen[Any] | None = None, log: Path | None = None
+) -> None:
+    """Wait for an event; fail at once if the process that is to bring it about has ended."""
+    end_s = time.monotonic() + DEADLINE_S
+    while not happened():
+        lives = process is None or process.poll() is None
+        assert (lives and time.monotonic() < end_s) or happened(), log.read_text() if log else "it did not happen"
+        time.sleep(0.01)
 
 
 def wait_for_log(service: Started, words: str) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while words not in service.log.read_text():
-        assert service.process.poll() is None, service.log.read_text()
-        assert time.monotonic() < deadline, service.log.read_text()
-        time.sleep(0.005)
+    wait_until(lambda: words in service.log.read_text(), service.process, service.log)
+
+
+def serves(address: str) -> bool:
+    with grpc.insecure_channel(address) as channel:
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def wait_until_serving(service: Started) -> None:
+    wait_until(lambda: serves(service.address), service.process, service.log)
+    assert probe(service.address) == 0
 
 
 @pytest.fixture(scope="session")
@@ -117,7 +141,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def call(service: Started, rpc: str, raw: bytes, timeout_s: float = 60.0) -> bytes:
+def call(service: Started, rpc: str, raw: bytes, timeout_s: float = DEADLINE_S) -> bytes:
     limit = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
     with grpc.insecure_channel(service.address, options=limit) as channel:
         name = f"/jscc.wire.v1.{service.name.capitalize()}Service/{rpc}"
@@ -131,16 +155,20 @@ def refusal(service: Started, rpc: str, raw: bytes) -> tuple[grpc.StatusCode, st
     return caught.value.code(), caught.value.details()
 
 
+def command_environment(state: Path) -> dict[str, str]:
+    """Return the environment of a command, and with it of the services that it starts."""
+    own = {"JSCC_STATE": str(state), "COLUMNS": "200", "PYTHONPATH": str(ROOT)}
+    return {**SETTINGS, **os.environ, **own}
+
+
 def cli(*arguments: str, state: Path, check: bool = True, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    quick = {"METHODS": "deepjscc"}  # what a test does not ask for need not be loaded and warmed up again and again
-    environment = {**quick, **os.environ, "JSCC_STATE": str(state), "COLUMNS": "160", "PYTHONPATH": str(ROOT)}
     result = subprocess.run(
         [sys.executable, "-m", "services.orchestrator.cli.app", *arguments],
         cwd=cwd,
-        env=environment,
+        env=command_environment(state),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=DEADLINE_S,
         check=False,
     )
     assert not check or result.returncode == 0, result.stdout + result.stderr

@@ -8,16 +8,12 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import factories
 import pytest
 import torch
-from conftest import ROOT, Started, cli, start, wait_until_serving
+from conftest import ROOT, cli
 
 from jscc import checkpoints
-from jscc.checkpoints import Card
-
-SHIPPED = checkpoints.cards(ROOT / "checkpoints")
-LISTENERS = [card for card in SHIPPED if card.transmitter_digest != card.digest]
-"""Shipped checkpoints that are only another receiver."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +27,7 @@ def folder(tiny_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     with torch.no_grad():
         for parameter in halves[1].parameters():
             parameter.mul_(0.99)
-    card = Card("listener", heard.method, "", heard.digest, heard.config)
+    card = factories.card("listener", heard.method, transmitter_digest=heard.digest, config=heard.config)
     checkpoints.save(folder, card, halves[0], halves[1])
     return folder
 
@@ -92,39 +88,3 @@ def test_a_decoder_without_its_transmitter_is_named_and_no_obstacle(
     assert refused.returncode == 1
     assert sentence in refused.stderr
     assert "softcast" in cli("send", photo, state=local).stdout
-
-
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Card], list[str]]]:
-    """A shipped receiver and the one that shares its transmitter, or else any two, each in a process of its own."""
-    heard = [card for card in SHIPPED if card.digest in {listener.transmitter_digest for listener in LISTENERS}]
-    chosen = [*LISTENERS[:1], *heard[:1]] if LISTENERS else [SHIPPED[0], SHIPPED[-1]]
-    logs = tmp_path_factory.mktemp("shipped")
-    services = [start("encoder", logs, METHODS=",".join(card.name for card in chosen)), start("channel", logs)]
-    for card in chosen:
-        (logs / card.name).mkdir()
-        services.append(start("decoder", logs / card.name, METHODS=card.name))
-    try:
-        for service in services:
-            wait_until_serving(service)
-        yield chosen, addresses(*services)
-    finally:
-        codes = [service.stop() for service in services]
-    assert set(codes) == {0}
-
-
-def addresses(encoder: Started, channel: Started, *decoders: Started) -> list[str]:
-    everyone = ",".join(decoder.address for decoder in decoders)
-    return ["--encoder", encoder.address, "--channel", channel.address, "--decoder", everyone]
-
-
-def test_shipped_receivers_work_in_processes_of_their_own(
-    shipped: tuple[list[Card], list[str]], photos: Path, tmp_path: Path
-) -> None:
-    chosen, given = shipped
-    noise = {}
-    for card in chosen:
-        answer = cli("send", str(photos / "photo1.png"), "--method", card.name, *given, state=tmp_path).stdout
-        assert f"{card.name} ({card.digest})" in answer
-        noise.setdefault(card.transmitter_digest, set()).add(noise_digest(answer))
-    assert all(len(digests) == 1 for digests in noise.values())

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from conftest import Started, call, probe, refusal, start, wait_for_log, wait_until_serving
+from conftest import DEADLINE_S, METHOD, Started, call, probe, refusal, start, wait_for_log, wait_until_serving
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -42,7 +42,7 @@ def png(pixels: np.ndarray, mode: str | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def encode_request(image: np.ndarray, method: str = "deepjscc", digest: str = "", snr_db: float = 5.0) -> bytes:
+def encode_request(image: np.ndarray, method: str = METHOD, digest: str = "", snr_db: float = 5.0) -> bytes:
     context = pb.RequestContext(method=method, checkpoint_digest=digest)
     return codec.encode(encoder_pb2.EncodeRequest(context=context, told_snr_db=snr_db), image)
 
@@ -84,13 +84,26 @@ def test_report_is_right(link: Link, photos: Path) -> None:
     assert answer.report.quality.psnr_db == pytest.approx(expected_psnr_db, abs=1e-9)
     assert answer.report.rho == 0.25  # 176x208 px are multiples of 16
     assert answer.report.channel_uses == original.size // 4
-    hop_ns = 0
-    for hop in answer.report.hops:
-        timing = hop.timing
-        assert hop.network_ns > 0
-        hop_ns += hop.network_ns + timing.queue_ns + timing.deserialize_ns + timing.compute_ns + timing.serialize_ns
-    own_ns = answer.report.load_ns + sum(hop.codec_ns for hop in answer.report.hops) + answer.report.score_ns
-    assert hop_ns + own_ns == pytest.approx(answer.report.total_ns, rel=0.02)
+
+
+def parts_ns(report: orchestrator_pb2.TransmissionReport) -> list[int]:
+    parts = [report.load_ns, report.score_ns]
+    for hop in report.hops:
+        own = hop.timing
+        parts += [hop.network_ns, hop.codec_ns]
+        parts += [own.queue_ns, own.deserialize_ns, own.compute_ns, own.serialize_ns]
+    return parts
+
+
+def test_the_parts_of_the_time_are_its_whole(link: Link, photos: Path) -> None:
+    """Nothing is counted twice; 2 % at most is missing, unless another process came between two parts."""
+    file, shares = (photos / "photo2.png").read_bytes(), [0.0]
+    while max(shares) < 0.98:
+        report = send(link, file, 12.0, seed=len(shares)).report
+        assert min(parts_ns(report)) >= 0
+        shares.append(sum(parts_ns(report)) / report.total_ns)
+        assert shares[-1] <= 1
+        assert len(shares) <= 100, shares
 
 
 @pytest.mark.parametrize(
@@ -134,7 +147,7 @@ class TestBadInput:
         code, details = refusal(link["encoder"], "Encode", encode_request(GREY, method="nosuch"))
         assert code == grpc.StatusCode.NOT_FOUND
         assert "'nosuch'" in details
-        assert "deepjscc" in details
+        assert METHOD in details
 
     def test_wrong_checkpoint(self, link: Link) -> None:
         code, details = refusal(link["encoder"], "Encode", encode_request(GREY, digest="0123456789abcdef"))
@@ -142,7 +155,7 @@ class TestBadInput:
         assert "0123456789abcdef" in details
 
     def test_symbols_of_another_checkpoint(self, link: Link) -> None:
-        context = pb.RequestContext(method="deepjscc", checkpoint_digest="0123456789abcdef")
+        context = pb.RequestContext(method=METHOD, checkpoint_digest="0123456789abcdef")
         side = pb.SideInformation(height_px=16, width_px=16, codes=[1], code_bits=8)
         request = decoder_pb2.DecodeRequest(context=context, side=side, state=pb.ChannelState(noise_power=1.0))
         raw = codec.encode(request, np.zeros((1, 192), dtype=np.float32))
@@ -215,15 +228,15 @@ def test_describe(link: Link) -> None:
         call(link["orchestrator"], "Describe", b"")
     )
     assert [item.service for item in answer.services] == ["encoder", "channel", "decoder"]
-    served = answer.services[0].methods[0]
-    assert (served.name, served.rho) == ("deepjscc", 0.25)
-    assert served.checkpoint_digest == answer.services[2].methods[0].transmitter_digest
+    sent, received = (answer.services[at].methods for at in (0, 2))
+    assert [(served.name, served.rho) for served in sent] == [("kltjscc", 0.25), (METHOD, 0.25)]
+    assert [served.checkpoint_digest for served in sent] == [served.transmitter_digest for served in received]
     assert {"awgn", "noiseless"} <= {kind.name for kind in answer.services[1].channels}
     assert answer.services[0].max_side_px == 4096
 
 
 def test_run_sweep_streams_progress(link: Link) -> None:
-    request = orchestrator_pb2.RunSweepRequest(name="api", dataset="photos", snr_db=[0, 10], draws=1)
+    request = orchestrator_pb2.RunSweepRequest(name="api", dataset="photos", methods=[METHOD], snr_db=[0, 10])
     with grpc.insecure_channel(link["orchestrator"].address) as channel:
         stream = channel.unary_stream("/jscc.wire.v1.OrchestratorService/RunSweep")(request.SerializeToString())
         answers = [orchestrator_pb2.RunSweepResponse.FromString(raw) for raw in stream]
@@ -245,7 +258,7 @@ def test_health_and_reflection(link: Link) -> None:
             FileDescriptorProto.FromString(raw) for raw in answers[0].file_descriptor_response.file_descriptor_proto
         ]
         assert f"jscc/wire/v1/{name}.proto" in [file.name for file in files]
-    assert probe(link["encoder"].address, "deepjscc") == 0
+    assert probe(link["encoder"].address, METHOD) == 0
     assert probe(link["encoder"].address, "nosuch") == 1
 
 
@@ -267,9 +280,9 @@ def test_sigterm_finishes_the_work(tmp_path: Path) -> None:
             service.process.terminate()
             assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
             watch.cancel()
-            answer = under_way.result(timeout=30)
+            answer = under_way.result(timeout=DEADLINE_S)
         assert np.array_equal(codec.decode(channel_pb2.TransmitResponse, answer)[1], symbols)
-        assert service.process.wait(timeout=30) == 0
+        assert service.process.wait(timeout=DEADLINE_S) == 0
     finally:
         service.stop()
 
@@ -280,16 +293,18 @@ def test_what_a_person_can_mend_is_one_line(tmp_path: Path, link: Link) -> None:
         "no checkpoint of 'nosuch'": {"METHODS": "nosuch"},
         "cannot listen there": {"LISTEN_ADDRESS": link["channel"].address},
     }
-    for words, settings in cases.items():
-        service = start("decoder", tmp_path, **settings)
-        assert service.process.wait(timeout=60) == 2
+    for name in map(str, range(len(cases))):
+        (tmp_path / name).mkdir()
+    services = [start("decoder", tmp_path / str(at), **settings) for at, settings in enumerate(cases.values())]
+    for words, service in zip(cases, services, strict=True):
+        assert service.process.wait(timeout=DEADLINE_S) == 2
         assert words in service.log.read_text()
         assert "Traceback" not in service.log.read_text()
 
 
 def test_bad_setting_is_named(tmp_path: Path) -> None:
     service = start("encoder", tmp_path, PRECISION="float8", MAX_QUEUE="-1")
-    assert service.process.wait(timeout=60) == 2
+    assert service.process.wait(timeout=DEADLINE_S) == 2
     log = service.log.read_text()
     assert "PRECISION='float8'" in log
     assert "MAX_QUEUE='-1'" in log
@@ -301,13 +316,17 @@ async def test_retries_carry_real_payloads(tmp_path: Path) -> None:
     wait_until_serving(service)
     client = Client("channel", service.address)
     symbols = np.ones((1, 1_000_000), dtype=np.float32)
-    request = channel_pb2.TransmitRequest(context=pb.RequestContext(), channel=pb.ChannelModel(name="awgn", snr_db=3.0))
+    channel = pb.ChannelModel(name="awgn", snr_db=3.0)
+    message = channel_pb2.TransmitRequest(context=pb.RequestContext(), channel=channel), symbols
     try:
-        calls = [client.exchange("Transmit", (request, symbols), channel_pb2.TransmitResponse, 30) for _ in range(2)]
-        answers = await asyncio.gather(*calls)
+        answers, rounds = [], 0
+        while "UNAVAILABLE" not in service.log.read_text():  # until the second came while the first was computed
+            calls = [client.exchange("Transmit", message, channel_pb2.TransmitResponse, DEADLINE_S) for _ in range(2)]
+            answers += await asyncio.gather(*calls)
+            rounds += 1
+            assert rounds <= 100
     finally:
         await client.close()
         assert service.stop() == 0
-    assert "UNAVAILABLE" in service.log.read_text()
-    assert len(answers) == 2
+    assert len(answers) == 2 * rounds
     assert len({answer.noise_digest for answer, _, _ in answers}) == 1

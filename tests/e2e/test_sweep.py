@@ -3,15 +3,17 @@
 import csv
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, cli
+from conftest import DEADLINE_S, METHOD, ROOT, Started, cli, command_environment, wait_until
 
 from services.orchestrator.results.store import Store
 
@@ -19,8 +21,15 @@ QUALITY = ("psnr_db", "ssim", "ms_ssim", "lpips")
 SNRS = "--snr-db=-5,5,20"
 
 
-def sweep_command(photos: Path, out: Path) -> list[str]:
-    return ["sweep", "--dataset", str(photos), SNRS, "--draws", "2", "--out", str(out), "--concurrency", "2"]
+def sweep_command(photos: Path, out: Path, *more: str, draws: int = 2) -> list[str]:
+    what = ["--dataset", str(photos), "--methods", METHOD, SNRS, "--draws", str(draws)]
+    return ["sweep", *what, "--out", str(out), "--concurrency", "2", *more]
+
+
+@pytest.fixture
+def addresses(link: dict[str, Started]) -> list[str]:
+    """Options that name the services that run already, for a sweep that is not to start its own."""
+    return [text for hop in ("encoder", "channel", "decoder") for text in (f"--{hop}", link[hop].address)]
 
 
 def read(out: Path) -> list[dict[str, str]]:
@@ -28,20 +37,10 @@ def read(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def identity(rows: list[dict[str, str]]) -> list[tuple[str, ...]]:
-    names = (
-        "dataset",
-        "image",
-        "image_digest",
-        "method",
-        "checkpoint",
-        "channel",
-        "snr_db",
-        "draw",
-        "seed",
-        "noise_digest",
-    )
-    return [tuple(row[name] for name in (*names, "rho", "channel_uses", "header_bits", *QUALITY)) for row in rows]
+def identity(rows: Iterable[dict[str, str]]) -> list[tuple[str, ...]]:
+    names = ("dataset", "image", "image_digest", "method", "checkpoint", "channel", "snr_db", "draw", "seed")
+    names += ("noise_digest", "rho", "channel_uses", "header_bits", *QUALITY)
+    return [tuple(row[name] for name in names) for row in rows]
 
 
 def count_rows(out: Path) -> int:
@@ -56,23 +55,72 @@ def count_rows(out: Path) -> int:
     return count
 
 
-def wait_for_rows(out: Path, count: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while count_rows(out) < count:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+@dataclass
+class Running:
+    """A sweep in a process of its own."""
+
+    out: Path
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def wait_for_rows(self, count: int) -> None:
+        wait_until(lambda: count_rows(self.out) >= count, self.process, self.log)
+
+    def wait_for_words(self, words: str) -> None:
+        wait_until(lambda: words in self.log.read_text(), self.process, self.log)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def finish(self) -> str:
+        """Wait for its end; return what it said."""
+        self.process.wait(timeout=DEADLINE_S)
+        return self.log.read_text()
+
+    def services(self) -> dict[str, int]:
+        """Process ids of the services that it started itself."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        commands = {int(child): Path(f"/proc/{child}/cmdline").read_text() for child in children}
+        return {re.findall(r"services\.(\w+)", command)[0]: child for child, command in commands.items()}
 
 
-def spawn(arguments: list[str], state: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "services.orchestrator.cli.app", *arguments],
-        cwd=ROOT,
-        env={"METHODS": "deepjscc", **os.environ, "JSCC_STATE": str(state), "COLUMNS": "200"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def spawn(photos: Path, tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start sweeps into one folder; those that still run at the end are killed."""
+    started: list[Running] = []
+
+    def begin(*more: str, state: Path = tmp_path / "state", draws: int = 2) -> Running:
+        out, log = tmp_path / "out", tmp_path / f"sweep{len(started)}.log"
+        command = [sys.executable, "-m", "services.orchestrator.cli.app"]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, *sweep_command(photos, out, *more, draws=draws)],
+                cwd=ROOT,
+                env=command_environment(state),
+                stdout=output,
+                stderr=output,
+            )
+        started.append(Running(out, process, log))
+        return started[-1]
+
+    yield begin
+    for running in started:
+        running.kill()
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """State folder of a link that `up` starts; `up` also starts again what an earlier test killed."""
+    state = tmp_path_factory.mktemp("local")
+    yield state
+    cli("up", state=state)
+    assert "stopped 3 services" in cli("down", state=state).stdout
+    assert cli("status", state=state, check=False).returncode == 1
+
+
+def decoder_pid(state: Path) -> int:
+    return next(int(item["pid"]) for item in json.loads((state / "link.json").read_text()) if item["hop"] == "decoder")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +138,7 @@ def test_files_and_rows(undisturbed: Path) -> None:
     assert hops == ["encoder", "channel", "decoder"]
     assert len(rows) == 4 * 3 * 2
     assert len(set(identity(rows))) == len(rows)
-    assert "deepjscc" in (undisturbed / "summary.md").read_text()
+    assert METHOD in (undisturbed / "summary.md").read_text()
     assert {path.name for path in (undisturbed / "figures").glob("*.png")} >= {
         "psnr_vs_snr_all_methods.png",
         "ssim_vs_snr.png",
@@ -109,17 +157,18 @@ def test_methods_and_cheap_references_are_kept_too(undisturbed: Path) -> None:
     assert {(item.rho, item.ssim) for item in references} == {(0.25, None)}
     assert {item.snr_db for item in references} == {-5.0, 5.0, 20.0}
     assert (method.name, method.checkpoint, method.rho) == (row.method, row.checkpoint, 0.25)
-    assert (method.label, method.family) == ("DeepJSCC", "learned")
+    assert (method.label, method.family) == ("SoftCast", "analog")
     assert {item.image_key for item in references} == {item.image_key for item in rows}
-    assert method.receiver_parameters > 0
+    assert method.receiver_parameters == 0  # nothing is learned
 
 
 def test_parts_add_up_to_the_total(undisturbed: Path) -> None:
+    """Nothing is counted twice; 2 % at most is missing, unless another process came between two parts."""
     rows = read(undisturbed)
     times = [name for name in rows[0] if name.endswith("_ms") and name != "total_ms"]
-    for row in rows:
-        assert sum(float(row[name]) for name in times) == pytest.approx(float(row["total_ms"]), rel=0.02)
-        assert min(float(row[name]) for name in times) >= 0
+    assert min(float(row[name]) for row in rows for name in times) >= 0
+    shares = [sum(float(row[name]) for name in times) / float(row["total_ms"]) for row in rows]
+    assert 0.98 <= max(shares) <= 1 + 1e-9
 
 
 def test_draws_and_snrs_have_noise_of_their_own(undisturbed: Path) -> None:
@@ -127,122 +176,100 @@ def test_draws_and_snrs_have_noise_of_their_own(undisturbed: Path) -> None:
     assert len(set(digests)) == len(digests)
 
 
-def test_twice_is_byte_identical(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
-    cli(*sweep_command(photos, tmp_path), state=tmp_path / "state")
+def test_twice_is_byte_identical(photos: Path, undisturbed: Path, addresses: list[str], tmp_path: Path) -> None:
+    cli(*sweep_command(photos, tmp_path, *addresses), state=tmp_path / "state")
     assert identity(read(tmp_path)) == identity(read(undisturbed))
 
 
-def test_resume_redoes_nothing(photos: Path, undisturbed: Path) -> None:
+def test_resume_redoes_nothing(photos: Path, undisturbed: Path, addresses: list[str]) -> None:
     before = (undisturbed / "results.csv").read_bytes()
-    cli(*sweep_command(photos, undisturbed), state=undisturbed / "state")
+    cli(*sweep_command(photos, undisturbed, *addresses), state=undisturbed / "state")
     assert (undisturbed / "results.csv").read_bytes() == before
 
 
-def test_killed_sweep_resumes(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    cli("up", state=state)
-    try:
-        process = spawn(sweep_command(photos, tmp_path), state)
-        wait_for_rows(tmp_path, 6, process)
-        process.kill()
-        process.communicate()
-        kept = count_rows(tmp_path)
-        assert 6 <= kept < 24
-        result = cli(*sweep_command(photos, tmp_path), state=state)
-        assert f"resuming: {kept} of 24 are done" in result.stderr
-    finally:
-        cli("down", state=state)
-    assert identity(read(tmp_path)) == identity(read(undisturbed))
+def test_killed_sweep_resumes(
+    photos: Path, undisturbed: Path, addresses: list[str], spawn: Callable[..., Running]
+) -> None:
+    """Begun with so many draws that it is killed long before its end, and finished with two."""
+    running = spawn(*addresses, draws=1000)
+    running.wait_for_rows(6)
+    running.kill()
+    with Store(running.out / "results.sqlite") as store:
+        kept = sum(row.draw < 2 for row in store.rows())
+    assert kept > 0
+    result = cli(*sweep_command(photos, running.out, *addresses), state=running.out / "state")
+    assert f"resuming: {kept} of 24 are done" in result.stderr
+    assert identity(row for row in read(running.out) if int(row["draw"]) < 2) == identity(read(undisturbed))
 
 
-def test_killed_decoder_that_someone_starts_again(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    cli("up", state=state)
-    try:
-        process = spawn(sweep_command(photos, tmp_path), state)
-        wait_for_rows(tmp_path, 6, process)
-        decoder = next(item for item in json.loads((state / "link.json").read_text()) if item["hop"] == "decoder")
-        os.kill(decoder["pid"], signal.SIGKILL)
-        time.sleep(1.0)
-        assert process.poll() is None
-        assert "started: decoder" in cli("up", state=state).stderr
-        _, stderr = process.communicate(timeout=180)
-    finally:
-        cli("down", state=state)
-    assert process.returncode == 0, stderr
-    assert "interrupted: decoder at" in stderr
-    assert "decoder serves again" in stderr
-    assert identity(read(tmp_path)) == identity(read(undisturbed))
-    assert "interrupted: decoder at" in (tmp_path / "summary.md").read_text()
+def test_killed_decoder_that_someone_starts_again(
+    undisturbed: Path, local: Path, spawn: Callable[..., Running]
+) -> None:
+    cli("up", state=local)
+    running = spawn(state=local)
+    running.wait_for_rows(2)
+    os.kill(decoder_pid(local), signal.SIGKILL)
+    running.wait_for_words("interrupted: decoder at")
+    assert "started: decoder" in cli("up", state=local).stderr
+    said = running.finish()
+    assert running.process.returncode == 0, said
+    assert "decoder serves again" in said
+    assert identity(read(running.out)) == identity(read(undisturbed))
+    assert "interrupted: decoder at" in (running.out / "summary.md").read_text()
 
 
-def test_killed_decoder_of_the_sweeps_own(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
-    process = spawn(sweep_command(photos, tmp_path), tmp_path / "state")
-    wait_for_rows(tmp_path, 6, process)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    decoders = [child for child in children if b"services.decoder" in Path(f"/proc/{child}/cmdline").read_bytes()]
-    os.kill(int(decoders[0]), signal.SIGKILL)
-    _, stderr = process.communicate(timeout=180)
-    assert process.returncode == 0, stderr
-    assert "restarted: decoder" in stderr
-    assert identity(read(tmp_path)) == identity(read(undisturbed))
+def test_killed_decoder_of_the_sweeps_own(undisturbed: Path, spawn: Callable[..., Running]) -> None:
+    running = spawn()
+    running.wait_for_rows(2)
+    os.kill(running.services()["decoder"], signal.SIGKILL)
+    said = running.finish()
+    assert running.process.returncode == 0, said
+    assert "restarted: decoder" in said
+    assert identity(read(running.out)) == identity(read(undisturbed))
 
 
-def test_services_end_with_a_killed_sweep(photos: Path, tmp_path: Path) -> None:
-    process = spawn(sweep_command(photos, tmp_path), tmp_path / "state")
-    wait_for_rows(tmp_path, 1, process)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    assert len(children) == 3
-    process.kill()
-    process.communicate()
-    deadline = time.monotonic() + 30
-    while any(_lives(child) for child in children):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+def test_services_end_with_a_killed_sweep(spawn: Callable[..., Running]) -> None:
+    running = spawn(draws=1000)
+    running.wait_for_rows(1)
+    children = running.services()
+    assert sorted(children) == ["channel", "decoder", "encoder"]
+    running.kill()
+    wait_until(lambda: not any(map(_lives, children.values())))
 
 
-def _lives(pid: str) -> bool:
+def _lives(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
 
-def test_patience_ends(photos: Path, tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    cli("up", state=state)
-    decoder = next(item for item in json.loads((state / "link.json").read_text()) if item["hop"] == "decoder")
-    try:
-        process = spawn([*sweep_command(photos, tmp_path), "--patience-s", "2"], state)
-        wait_for_rows(tmp_path, 2, process)
-        os.kill(decoder["pid"], signal.SIGKILL)
-        _, stderr = process.communicate(timeout=120)
-    finally:
-        cli("down", state=state)
-    assert process.returncode == 1
-    assert "what is done is kept" in stderr
-    assert count_rows(tmp_path) >= 2
+def test_patience_ends(local: Path, spawn: Callable[..., Running]) -> None:
+    cli("up", state=local)
+    running = spawn("--patience-s", "2", state=local, draws=1000)
+    running.wait_for_rows(2)
+    os.kill(decoder_pid(local), signal.SIGKILL)
+    said = running.finish()
+    assert running.process.returncode == 1
+    assert "what is done is kept" in said
+    assert count_rows(running.out) >= 2
 
 
-def test_up_status_send_down(photos: Path, tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    assert cli("status", state=state, check=False).returncode == 1
-    assert "started: encoder, channel, decoder" in cli("up", state=state).stderr
-    try:
-        assert "was up already" in cli("up", state=state).stderr
-        assert "rho=0.2500" in cli("status", state=state).stdout
-        received = tmp_path / "received.png"
-        result = cli("send", str(photos / "photo0.png"), "--snr-db", "5", "-o", str(received), state=state)
-        assert "PSNR" in result.stdout
-        assert "of the total is accounted for" in result.stdout
-        assert received.read_bytes().startswith(b"\x89PNG")
-    finally:
-        assert "stopped 3 services" in cli("down", state=state).stdout
-    assert cli("status", state=state, check=False).returncode == 1
+def test_up_status_send(photos: Path, local: Path, tmp_path: Path) -> None:
+    cli("down", state=local)
+    assert cli("status", state=local, check=False).returncode == 1
+    assert "started: encoder, channel, decoder" in cli("up", state=local).stderr
+    assert "was up already" in cli("up", state=local).stderr
+    assert "rho=0.2500" in cli("status", state=local).stdout
+    received = tmp_path / "received.png"
+    result = cli("send", str(photos / "photo0.png"), "--snr-db", "5", "-o", str(received), state=local)
+    assert "PSNR" in result.stdout
+    assert "of the total is accounted for" in result.stdout
+    assert received.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_refused_sweep_leaves_no_folder(photos: Path, tmp_path: Path) -> None:
-    arguments = ["--methods", "nosuch", "--snr-db", "5", "--out", str(tmp_path / "out")]
+def test_a_refused_sweep_leaves_no_folder(photos: Path, addresses: list[str], tmp_path: Path) -> None:
+    arguments = [*addresses, "--methods", "nosuch", "--snr-db", "5", "--out", str(tmp_path / "out")]
     result = cli("sweep", "--dataset", str(photos), *arguments, state=tmp_path / "state", check=False)
     assert "'nosuch' is not served by this link" in result.stderr
     assert not (tmp_path / "out").exists()

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jscc.baselines import bounds, ideal
@@ -110,6 +110,23 @@ def test_rates_add_up_and_distortions_are_the_level_or_the_variance(components: 
     assert spent == pytest.approx(expected, abs=1e-9 * (1 + expected))
     np.testing.assert_array_equal(got.distortions, np.minimum(got.level, components.variances))
     np.testing.assert_allclose(components.variances * 2.0 ** (-2 * got.rates_bits), got.distortions, rtol=1e-12)
+
+
+@given(variances=st.lists(st.floats(0.0, 1.0), min_size=1, max_size=8), rate_bits=st.floats(0.0, bounds.MAX_RATE_BITS))
+@example(variances=[5e-324, 1.0], rate_bits=bounds.MAX_RATE_BITS)
+def test_rates_add_up_at_every_rate_and_variance(variances: list[float], rate_bits: float) -> None:
+    """Also where distortions are too small for a float."""
+    got = reverse_water_filling(Spectrum(np.array(variances), np.ones(len(variances))), rate_bits)
+    assert got.rates_bits.sum() == pytest.approx(rate_bits * len(variances) if any(variances) else 0.0, abs=1e-6)
+    assert (got.distortions <= variances).all()
+
+
+@pytest.mark.parametrize("rate_bits", [-0.1, 1.1e6, math.inf, math.nan])
+def test_a_rate_out_of_range_is_named(rate_bits: float) -> None:
+    with pytest.raises(ValueError, match=r"^rate_bits: .* is outside 0\.\.1000000 bits per sample$"):
+        reverse_water_filling(Spectrum(np.ones(1), np.ones(1)), rate_bits)
+    with pytest.raises(ValueError, match=r"^rate_bits: "):
+        bounds.gaussian_distortion(1.0, rate_bits)
 
 
 @given(components=spectra(), rate_bits=st.floats(0, 8))

@@ -2,11 +2,13 @@
 
 import math
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from factories import REPOSITORY
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jscc import signals
@@ -15,7 +17,6 @@ from jscc.baselines.ideal import LOOKAHEAD, CodedImage
 from jscc.images import Pixels, read_image
 from jscc.quality.scores import psnr_db
 
-REPOSITORY = Path(__file__).parents[3]
 KODAK = Path(os.environ.get("JSCC_DATA") or REPOSITORY.parent / "shared" / "data") / "kodak"
 
 
@@ -53,11 +54,26 @@ def test_needed_snr_where_capacity_is_a_round_number(size_bits: int, uses: int, 
     assert ideal.needed_snr_db(size_bits, uses) == pytest.approx(10 * math.log10(snr), abs=1e-12)
 
 
-@given(size_bits=st.integers(1, 10**7), uses=st.integers(10**4, 10**7))
+@given(size_bits=st.integers(1, 10**9), uses=st.integers(1, 10**9))
+@example(size_bits=5_120_000, uses=10_000)  # an SNR of 3083 dB, whose power is too large for a float
+@example(size_bits=10**9, uses=1)
+@example(size_bits=1, uses=10**9)
 def test_needed_snr_carries_the_bits_and_no_less_does(size_bits: int, uses: int) -> None:
     needed_db = ideal.needed_snr_db(size_bits, uses)
-    assert ideal.budget_bits(uses, needed_db + 1e-6) >= size_bits
-    assert ideal.budget_bits(uses, needed_db - 1e-6) < size_bits
+    hair_db = 1e-6 + 1e-14 * abs(needed_db)
+    assert ideal.budget_bits(uses, needed_db + hair_db) >= size_bits
+    assert ideal.budget_bits(uses, needed_db - hair_db) < size_bits
+
+
+@pytest.mark.parametrize(("size_bits", "uses"), [(1, 1), (2**53, 1), (1, 2**53), (2**53, 2**53)])
+def test_needed_snr_at_the_ends_of_its_range(size_bits: int, uses: int) -> None:
+    """10 log10(4^(size / uses) - 1), for which whole numbers and `4^r - 1 = r ln 4` do where floats do not."""
+    share = Fraction(size_bits, uses)
+    if share >= 1:
+        expected_db = 10 * math.log10(3) if share == 1 else float(share * Fraction(10 * math.log10(4)))
+    else:
+        expected_db = 10 * math.log10(float(share) * math.log(4))
+    assert ideal.needed_snr_db(size_bits, uses) == pytest.approx(expected_db, rel=1e-12)
 
 
 @st.composite
@@ -160,10 +176,17 @@ def test_a_file_is_made_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rho", "snr_db", "field"), [(0, 0, "rho"), (-1, 0, "rho"), (math.inf, 0, "rho"), (1, math.nan, "snr_db")]
+    ("rho", "snr_db", "message"),
+    [
+        (0, 0, "rho: must be positive"),
+        (-1, 0, "rho: must be positive"),
+        (math.inf, 0, "rho: must be .* at most 2.53 channel uses, got inf"),
+        (1e308, 0, "rho: must be .* at most 2.53 channel uses, got 1e.308"),
+        (1, math.nan, "snr_db: nan is outside"),
+    ],
 )
-def test_numbers_out_of_range_are_named(rho: float, snr_db: float, field: str) -> None:
-    with pytest.raises(ValueError, match=f"{field}: must be"):
+def test_numbers_out_of_range_are_named(rho: float, snr_db: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         ideal.rate_adaptive(CodedImage(two_colours(), "jpeg"), rho, snr_db)
 
 
@@ -172,12 +195,43 @@ def test_an_unknown_codec_is_named() -> None:
         ideal.rate_adaptive(CodedImage(two_colours(), "bpg"), 0.25, 0.0)
 
 
-@pytest.mark.parametrize(("size_bits", "uses"), [(0, 10), (10, 0)])
-def test_needed_snr_refuses_nothing(size_bits: int, uses: int) -> None:
-    with pytest.raises(ValueError, match="size_bits and uses"):
+@pytest.mark.parametrize(
+    ("size_bits", "uses", "named"),
+    [
+        (0, 10, "size_bits: 0"),
+        (10, 0, "uses: 0"),
+        (2**53 + 1, 10, "size_bits: 9007199254740993"),
+        (10, -(10**400), "uses: -1000"),
+    ],
+)
+def test_needed_snr_names_a_number_out_of_range(size_bits: int, uses: int, named: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{named}0* is outside 1\.\.2\^53$"):
         ideal.needed_snr_db(size_bits, uses)
 
 
+@pytest.mark.parametrize(
+    ("uses", "snr_db", "message"),
+    [
+        (-1, 0.0, r"^uses: -1 is outside 0\.\.2\^53$"),
+        (2**53 + 1, 0.0, r"^uses: 9007199254740993 is outside 0\.\.2\^53$"),
+        (1, 1.1e17, r"^snr_db: 1\.1e\+17 is outside -1e17\.\.1e17 dB$"),
+        (1, -math.inf, r"^snr_db: -inf is outside"),
+        (1, math.nan, r"^snr_db: nan is outside"),
+    ],
+)
+def test_a_budget_names_a_number_out_of_range(uses: int, snr_db: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ideal.budget_bits(uses, snr_db)
+
+
+@given(uses=st.integers(0, 2**53), snr_db=st.floats(-1e17, 1e17))
+def test_a_budget_is_a_number_of_bits_everywhere_in_its_range(uses: int, snr_db: float) -> None:
+    """Half a bit at 0 dB, and at other SNRs more or less."""
+    bits = ideal.budget_bits(uses, snr_db)
+    assert bits >= uses // 2 if snr_db >= 0 else 0 <= bits <= uses // 2
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not KODAK.is_dir(), reason="no Kodak images in $JSCC_DATA")
 def test_jpeg_on_kodak_agrees_with_an_independent_measurement() -> None:
     # Measured by another program: mean over the 24 images, rho = 0.25, JPEG optimised with its headers.

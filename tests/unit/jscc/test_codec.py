@@ -638,6 +638,7 @@ def mutated(draw: st.DrawFn) -> tuple[type[Message], bytes]:
     return draw(st.sampled_from([type(golden.message), *TYPES])), bytes(raw)
 
 
+@pytest.mark.slow
 @given(case=mutated())
 @settings(max_examples=1500)
 def test_damaged_messages_are_refused_or_read_as_protobuf_reads_them(case: tuple[type[Message], bytes]) -> None:

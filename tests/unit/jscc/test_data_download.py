@@ -13,13 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from factories import REPOSITORY
 from rich.console import Console
 from rich.progress import Progress
 
 from jscc import images
 from jscc.data import Backbone, DatasetError, DownloadError, download, kodak, lpips_backbone, open_dataset, weights
 
-REPOSITORY = Path(__file__).parents[3]
 DATA = Path(os.environ.get("JSCC_DATA") or REPOSITORY.parent / "shared" / "data")
 BODY = bytes(range(256)) * 1000
 BODY_SHA256 = hashlib.sha256(BODY).hexdigest()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories import REPOSITORY
 
 from jscc import images
 from jscc.data import DatasetError, check_images, names, open_dataset, open_offered, samples
@@ -20,7 +21,7 @@ SAMPLES = {  # SHA-256 of the pixels that scikit-image 0.26 returns, whose photo
     "motorcycle_left.png": "ca829467c1d4f427da9c4862ba43829da6ac90afe1f75735e95dba9e3fd9620b",
     "rocket.jpg": "3d4435cc745752b7f9724df88c6e18817de3ce7e3d2d71c55f85f7831e68f197",
 }
-PROJECT = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def write_images(folder: Path, *names: str) -> None:

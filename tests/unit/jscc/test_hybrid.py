@@ -128,6 +128,7 @@ def test_chips_that_are_told_to_be_noise_do_not_count() -> None:
     assert not torch.equal(unknown[:, :told].sign(), signs[:, :told])
 
 
+@pytest.mark.slow
 def test_bits_in_doubt_cost_what_they_say() -> None:
     """When bits are even and independent the squared error of what is told is the doubt: conditional means.
 

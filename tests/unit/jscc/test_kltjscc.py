@@ -1,10 +1,10 @@
 """The classified linear code against its closed form, and what both ends must agree on."""
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 import torch
+from factories import REPOSITORY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from jscc.models._klt.classes import COEFFICIENTS, COLOURS, Tables, from_spectru
 from jscc.models.kltjscc import Config, Receiver, SendOptions, Transmitter
 from jscc.signals import ChannelState, Side, noise_variance
 
-SHIPPED = Path(__file__).parents[3] / "checkpoints" / "kltjscc.json"
+SHIPPED = REPOSITORY / "checkpoints" / "kltjscc.json"
 DEFAULTS = SendOptions()
 SMALL = {"transmitter_channels": 8, "receiver_channels": (8, 8), "transmitter_blocks": 1, "receiver_blocks": (1, 1)}
 
@@ -236,6 +236,7 @@ def test_a_margin_keeps_the_image_when_the_channel_is_worse_than_told() -> None:
     assert error(3.0) < 0.5 * error(0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("snr_db", [-5.0, 0.0, 5.0, 10.0, 15.0, 20.0])
 def test_the_shipped_networks_gain_on_the_linear_code_at_every_snr(snr_db: float) -> None:
     card = checkpoints.read_card(SHIPPED)

@@ -1,10 +1,10 @@
 """The unrolled receiver: what it is before training is known in closed form."""
 
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
+from factories import REPOSITORY
 from torch import Tensor
 
 from jscc import cancel, config
@@ -14,7 +14,7 @@ from jscc.models._contract import Received, Score, SendOptions
 from jscc.models.model_based import Config, ReceiveOptions, Receiver, Transmitter
 from jscc.signals import ChannelState, Side, dequantise_log2, noise_variance
 
-CONFIGS = Path(__file__).parents[3] / "configs"
+CONFIGS = REPOSITORY / "configs"
 
 
 def images(count: int = 4) -> list[Tensor]:

@@ -91,7 +91,7 @@ def test_the_fastest_scheme_that_the_snr_allows_is_chosen() -> None:
 
 
 @pytest.mark.parametrize("index", range(0, len(mcs.TABLE), 3))
-@pytest.mark.parametrize("symbols", [98, 420, 10_001])
+@pytest.mark.parametrize("symbols", [98, 420, pytest.param(10_001, marks=pytest.mark.slow)])
 def test_bytes_come_back_without_noise(index: int, symbols: int) -> None:
     frame = phy.plan(mcs.TABLE[index], symbols)
     assert frame.blocks * frame.block_symbols <= symbols
@@ -106,6 +106,7 @@ def test_bytes_come_back_without_noise(index: int, symbols: int) -> None:
         phy.send(frame, bytes(max(frame.capacity_bytes, 0) + 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 1, SIXTEEN_QAM, 30])
 def test_blocks_arrive_above_the_threshold_and_fail_below(index: int) -> None:
     """One block of full length: at most 0.1 % fail at the threshold, nearly all of them 1.5 dB below."""

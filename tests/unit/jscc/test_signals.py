@@ -53,6 +53,23 @@ def test_capacity_at_low_snr_is_the_snr_over_two_ln_2() -> None:
     assert signals.capacity_bits_per_symbol(-50) == pytest.approx(1e-5 / (2 * math.log(2)), rel=1e-5)
 
 
+@given(snr_db=st.floats(allow_nan=False, allow_infinity=False))
+def test_capacity_is_a_number_between_its_asymptotes_at_every_snr(snr_db: float) -> None:
+    """1/2 log2(snr) and 0 from below; and ln(1 + snr) <= snr, where that can be computed."""
+    bits = signals.capacity_bits_per_symbol(snr_db)
+    assert math.isfinite(bits)
+    assert bits >= max(0.0, 0.5 * snr_db / 10 * math.log2(10)) * (1 - 1e-12)
+    if snr_db < 0:
+        assert bits <= 10 ** (snr_db / 10) / (2 * math.log(2)) * (1 + 1e-12)
+    else:
+        assert bits <= 0.5 + 0.5 * snr_db / 10 * math.log2(10) * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("snr_db", [-3000.0, -170.0])
+def test_small_snrs_are_not_lost_beside_1(snr_db: float) -> None:
+    assert signals.capacity_bits_per_symbol(snr_db) == pytest.approx(10 ** (snr_db / 10) / (2 * math.log(2)), rel=1e-12)
+
+
 def test_bandwidth_ratio_counts_real_symbols_per_source_sample() -> None:
     assert signals.bandwidth_ratio(294912, 512, 768) == 0.25
     assert signals.bandwidth_ratio(192, 1, 1) == 64

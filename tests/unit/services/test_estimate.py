@@ -1,13 +1,12 @@
 """How long a sweep takes, by hand."""
 
 import math
-from dataclasses import replace
 
+import factories
 import pytest
-from test_store import ROW
+from factories import idle_hop
 
 from jscc.options import ChosenOptions
-from jscc.wire.timing import HopRecord
 from services.orchestrator.sweep.estimate import Estimate, Line, transmission_s
 from services.orchestrator.sweep.plan import Kind
 
@@ -40,22 +39,16 @@ def test_the_clock_corrects_the_prediction() -> None:
 def test_a_transmission_costs_what_the_slowest_service_or_the_cores_take() -> None:
     """Hops of 100, 0 and 300 ms without queue or network; 800 ms in all, of which 200 ms in queues."""
     hops = (
-        hop("encoder", network=5, queue=150, deserialize=10, compute=90),
-        hop("channel", network=5, queue=50),
-        hop("decoder", network=5, deserialize=10, compute=280, serialize=10),
+        idle_hop("encoder", network=5, queue=150, deserialize=10, compute=90),
+        idle_hop("channel", network=5, queue=50),
+        idle_hop("decoder", network=5, deserialize=10, compute=280, serialize=10),
     )
-    row = replace(ROW, total_ns=800_000_000, hops=hops)
+    row = factories.row(total_ns=800_000_000, hops=hops)
     assert transmission_s(row, 1) == pytest.approx(0.6)  # one after the other
     assert transmission_s(row, 2) == pytest.approx(0.3)
     assert transmission_s(row, 64) == pytest.approx(0.3)  # the decoder
 
 
 def test_a_service_that_is_passed_twice_is_busy_twice() -> None:
-    hops = (hop("channel", compute=200), hop("decoder", compute=300), hop("channel", compute=150))
-    assert transmission_s(replace(ROW, total_ns=800_000_000, hops=hops), 64) == pytest.approx(0.35)
-
-
-def hop(name: str, **times_ms: int) -> HopRecord:
-    """A record of whole milliseconds."""
-    times = dict.fromkeys(("network", "queue", "deserialize", "compute", "serialize"), 0) | times_ms
-    return HopRecord(name, *(time_ms * 1_000_000 for time_ms in times.values()), 0, 0, 0)
+    hops = (idle_hop("channel", compute=200), idle_hop("decoder", compute=300), idle_hop("channel", compute=150))
+    assert transmission_s(factories.row(total_ns=800_000_000, hops=hops), 64) == pytest.approx(0.35)

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import factories
 import numpy as np
 import pytest
+from factories import IMAGE_DIGEST, MS
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
-from test_report import HOP, MS, ROW
 
 from jscc.baselines import curves as computed
 from jscc.options import ChosenOptions
@@ -82,7 +83,7 @@ def sent(
     at, ms = IMAGES.index(image), decoder_ms or DECODER_MS.get(method, 30.0)
     encoder_ms = DECODER_MS.get(method, 30.0) / 3
     hops = tuple(
-        replace(HOP, hop=hop, compute_ns=round(compute_ms * MS), network_ns=network_ms * MS)
+        factories.hop(hop, compute_ns=round(compute_ms * MS), network_ns=network_ms * MS)
         for hop, compute_ms, network_ms in (
             ("encoder", encoder_ms * (1 + 0.3 * at), 6 + at),
             ("channel", 4 + at, 5 + at),
@@ -90,8 +91,7 @@ def sent(
         )
     )
     perceptual = 0.07 if method == "diffusion" else 0.0
-    return replace(
-        ROW,
+    return factories.row(
         **scores(psnr_db + at - 1, perceptual),
         image=image,
         method=method,
@@ -137,14 +137,12 @@ def references() -> Iterator[Reference]:
                     psnr_db = at_zero_db + slope * snr_db * (1 if rho == 0.25 else 0.6) - (0 if rho == 0.25 else 4)
                     given = scores(psnr_db + shift_db)
                     given |= dict.fromkeys(("ssim", "ms_ssim", "lpips"), None) if name in BOUNDS else {}
-                    yield Reference("kodak", image, ROW.image_digest, name, snr_db, rho, 10_000, True, **given)
+                    yield Reference("kodak", image, IMAGE_DIGEST, name, snr_db, rho, 10_000, True, **given)
             for codec in ("jpeg", "webp"):
                 arrives, (at_zero_db, slope) = snr_db >= 9.5 + (codec == "webp") / 2, CURVES[f"{codec}_adaptive"]
                 psnr_db = at_zero_db + slope * 10 if arrives else 14.67
                 given = scores(psnr_db + shift_db)
-                yield Reference(
-                    "kodak", image, ROW.image_digest, f"{codec}_fixed", snr_db, 0.25, 10_000, arrives, **given
-                )
+                yield Reference("kodak", image, IMAGE_DIGEST, f"{codec}_fixed", snr_db, 0.25, 10_000, arrives, **given)
 
 
 def methods() -> Iterator[MethodInfo]:
@@ -211,6 +209,7 @@ def labels(figure: Figure) -> list[str]:
     return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
+@pytest.mark.slow
 def test_every_figure_of_the_paper_is_drawn_as_png_and_pdf(run: Path) -> None:
     found = sorted(path.name for path in (run / "figures").iterdir())
     assert found == sorted(f"{name}{suffix}" for name in FIGURES for suffix in SUFFIXES)
@@ -224,6 +223,7 @@ def test_every_figure_of_the_paper_is_drawn_as_png_and_pdf(run: Path) -> None:
             assert (np.asarray(image.convert("L")) < 128).mean() > 0.002, f"{name} is blank"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_text_is_legible_and_inside_the_figure(name: str, made: Results) -> None:
     with canvas.print_style():
@@ -256,6 +256,7 @@ def test_an_empty_run_has_no_figure_and_says_what_each_lacks(tmp_path: Path) -> 
     assert list((tmp_path / "figures").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_quick_sweep_lacks_what_only_studies_have(tmp_path: Path, made: Results) -> None:
     quick = Results([row for row in made.rows if row.method == "deepjscc"])
     lines = list(write_figures(quick, tmp_path / "figures"))
@@ -432,7 +433,7 @@ def test_many_methods_of_one_family_stay_apart(family: str, made: Results) -> No
     """As many in colour as colours and markers give pairs, of which grey tells the first ones."""
     names = [f"method{number:02}" for number in range(30)]
     info = made.methods["deepjscc"]._replace(family=family, label="")
-    rows = [replace(ROW, method=name) for name in names]
+    rows = [factories.row(method=name) for name in names]
     styles = Styles(Results(rows, methods={name: info._replace(name=name) for name in names}))
     found = [styles.of(name) for name in names]
     assert len({(style.color, style.marker) for style in found}) == 30

@@ -6,13 +6,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import factories
 import pytest
 
-from jscc.cards import Card, UnknownCheckpointError, choose
+from jscc.cards import UnknownCheckpointError, choose
 from services.orchestrator.link.local import LocalLink, decoder_groups, state_folder
 
 CARDS = [
-    Card(name, method, digest, digest, {})
+    factories.card(name, method, digest=digest, transmitter_digest=digest)
     for name, method, digest in (("deep", "deep", "1"), ("model", "model", "2"), ("model_12", "model", "3"))
 ]
 GONE = 2**22 + 1

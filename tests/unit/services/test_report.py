@@ -7,52 +7,22 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+import factories
 import numpy as np
 import pytest
+from factories import MS
+from old_runs import old_run
 from PIL import Image
-from test_store_versions import old_run
 
 from jscc.options import ChosenOptions
-from jscc.wire.timing import HopRecord
 from services.orchestrator.report import markdown, summary
 from services.orchestrator.report.write import write_report
 from services.orchestrator.results.rows import MethodInfo, Picture, Reference, Row
 from services.orchestrator.results.store import Store, read
 
-MS = 1_000_000
-HOP = HopRecord("encoder", MS, 2 * MS, MS // 4, 6 * MS, 3 * MS // 4, 0, 1000, 2000)  # 10 ms and no packing
-HOPS = (replace(HOP, codec_ns=MS), replace(HOP, hop="channel"), replace(HOP, hop="decoder"))
-ROW = Row(
-    dataset="kodak",
-    image="kodim01",
-    image_digest="fe" * 8,
-    method="deepjscc",
-    transmitter_checkpoint="0123456789abcdef",
-    checkpoint="0123456789abcdef",
-    channel="awgn",
-    channel_options=ChosenOptions(),
-    snr_db=0.0,
-    told_snr_db=0.0,
-    draw=0,
-    seed=7,
-    options=ChosenOptions(),
-    rho=0.25,
-    channel_uses=294912,
-    header_bits=32,
-    noise_digest="00",
-    psnr_db=25.0,
-    ssim=0.75,
-    ms_ssim=0.875,
-    lpips=0.5,
-    total_ns=50 * MS,
-    load_ns=4 * MS,
-    score_ns=15 * MS,
-    hops=HOPS,
-    started="2025-01-01T00:00:00+00:00",
-    warm_up=False,
-)
+HOP, ROW = factories.hop(), factories.row()
+HOPS = ROW.hops
 FIGURES = [
     "latency_comparison",
     "lpips_vs_snr",
@@ -61,8 +31,8 @@ FIGURES = [
     "ssim_vs_snr",
     "visual_comparison",
 ]
-REFERENCE = Reference("kodak", "kodim01", "fe" * 8, "jpeg_adaptive", 0.0, 0.25, 5000, True, 27.0, 0.8, 0.9, 0.3)
-INFO = MethodInfo("deepjscc", "deepjscc", "0123456789abcdef", "0123456789abcdef", 7_000, 10_000, 0.25, {}, {})
+REFERENCE = factories.reference()
+INFO = factories.method_info()
 
 
 def png(level: int) -> bytes:
@@ -70,11 +40,6 @@ def png(level: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "png")
     return file.getvalue()
-
-
-def sent(snr_db: float, **changes: Any) -> Row:
-    """A row whose transmitter is told the channel's SNR."""
-    return replace(ROW, snr_db=snr_db, told_snr_db=snr_db, **changes)
 
 
 def write(folder: Path, rows: Sequence[Row]) -> str:
@@ -167,10 +132,10 @@ def test_methods_are_compared_at_equal_rates_over_the_images_that_both_have() ->
         ROW,
         replace(ROW, image="kodim02", psnr_db=99.0),
         replace(ROW, method="softcast", psnr_db=24.5),
-        sent(10.0, psnr_db=30.0),
-        sent(10.0, method="softcast", psnr_db=31.25),
+        factories.row(snr_db=10.0, psnr_db=30.0),
+        factories.row(snr_db=10.0, method="softcast", psnr_db=31.25),
         replace(ROW, **low),
-        sent(10.0, **low),
+        factories.row(snr_db=10.0, **low),
     ]
     references = [REFERENCE, REFERENCE._replace(rho=0.0625, snr_db=10.0, psnr_db=20.0)]
     text = tell(rows, references)
@@ -204,8 +169,8 @@ def test_studies_have_a_table_of_their_own_and_the_default_is_marked() -> None:
 
 
 def test_what_is_incomplete_is_told() -> None:
-    rows = [sent(snr_db, image=image) for image in ("1", "2") for snr_db in (0.0, 5.0)]
-    rows += [sent(10.0, image="1"), replace(ROW, image="1", method="other")]
+    rows = [factories.row(snr_db=snr_db, image=image) for image in ("1", "2") for snr_db in (0.0, 5.0)]
+    rows += [factories.row(snr_db=10.0, image="1"), replace(ROW, image="1", method="other")]
     text = tell(rows)
     assert "deepjscc has fewer than its 2 images at 10 dB (1): in no curve over SNR." in text
     assert "deepjscc alone was sent at 5, 10 dB too." in text
@@ -213,7 +178,7 @@ def test_what_is_incomplete_is_told() -> None:
 
 def test_gain_is_highest_less_lowest_snr_and_a_dip_is_told() -> None:
     qualities = {-5.0: 20.0, 0.0: 24.0, 2.5: 23.5, 20.0: 28.25}
-    text = tell([sent(snr_db, psnr_db=psnr_db) for snr_db, psnr_db in qualities.items()])
+    text = tell([factories.row(snr_db=snr_db, psnr_db=psnr_db) for snr_db, psnr_db in qualities.items()])
     assert cells(text, "deepjscc", "-5", "20") == ["+8.25", "no"]
 
 
@@ -261,7 +226,10 @@ def test_what_a_transmitter_was_told_is_never_mixed() -> None:
     """Told 10 dB at three SNRs, one of them 10 dB; told 3 dB more than it is; told the truth."""
     fixed = [replace(ROW, method="fixed", snr_db=snr_db, told_snr_db=10.0, psnr_db=20.0) for snr_db in (0.0, 5.0, 10.0)]
     both = [replace(row, method="both") for row in fixed]
-    both += [sent(0.0, method="both", psnr_db=30.0), sent(5.0, method="both", psnr_db=30.0)]
+    both += [
+        factories.row(snr_db=0.0, method="both", psnr_db=30.0),
+        factories.row(snr_db=5.0, method="both", psnr_db=30.0),
+    ]
     more = [replace(ROW, method="more", snr_db=snr_db, told_snr_db=snr_db + 3, psnr_db=20.0) for snr_db in (0.0, 5.0)]
     text = tell([*fixed, *both, *more, *[replace(row, snr_db=10.0, told_snr_db=13.0) for row in more[:1]]])
     assert quality(text, "fixed (told 10 dB)")["PSNR (dB)"] == ["20.00 ± 0.00"] * 3
@@ -304,9 +272,10 @@ def test_settings_machine_and_interruptions_are_told() -> None:
     assert re.search(r"## Interruptions\n\n- \S+\+00:00: the decoder went away\n", text)
 
 
+@pytest.mark.slow
 def test_everything_is_written_from_the_database_alone_and_figures_show_something(tmp_path: Path) -> None:
     rows = [
-        sent(snr_db, method=method, image=image, psnr_db=25.0 + snr_db / 4 + at)
+        factories.row(snr_db=snr_db, method=method, image=image, psnr_db=25.0 + snr_db / 4 + at)
         for method in ("deepjscc", "other")
         for at, image in enumerate(("kodim01", "kodim02"))
         for snr_db in (-5.0, 0.0, 5.0, 10.0)
@@ -321,6 +290,7 @@ def test_everything_is_written_from_the_database_alone_and_figures_show_somethin
     assert write_report(tmp_path) == text
 
 
+@pytest.mark.slow
 def test_one_row_without_lpips_makes_a_report_that_says_so(tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "lpips_vs_snr.png").write_bytes(b"of an older run")
@@ -335,7 +305,7 @@ def test_one_row_without_lpips_makes_a_report_that_says_so(tmp_path: Path) -> No
 
 
 def test_perfect_images_and_only_warm_up_rows(tmp_path: Path) -> None:
-    rows = [sent(snr_db, psnr_db=math.inf, warm_up=True) for snr_db in (0.0, math.inf)]
+    rows = [factories.row(snr_db=snr_db, psnr_db=math.inf, warm_up=True) for snr_db in (0.0, math.inf)]
     text = write(tmp_path, rows)
     assert quality(text)["PSNR (dB)"] == [f"inf ± {markdown.MISSING}"] * 2
     assert "deepjscc: 2 warm-up transmissions left out, no other" in text

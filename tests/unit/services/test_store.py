@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import factories
 import pytest
 
 from jscc.options import ChosenOptions
 from jscc.wire.timing import HopRecord
 from services.orchestrator.results.csv_text import columns, csv_text
 from services.orchestrator.results.faults import StoreError
-from services.orchestrator.results.rows import Event, Key, MethodInfo, Picture, Reference, ReferenceKey, Row
+from services.orchestrator.results.rows import Event, Key, Picture, Reference, ReferenceKey, Row
 from services.orchestrator.results.store import Store
 
 HEADER = (
@@ -32,23 +33,14 @@ HEADER = (
     "image_digest,transmitter_checkpoint,channel_options,told_snr_db"
 )
 
-ROW = Row(
-    dataset="kodak",
-    image="kodim01",
-    image_digest="fe" * 8,
+ROW = factories.row(
     method="diffusion",
     transmitter_checkpoint="fedcba9876543210",
-    checkpoint="0123456789abcdef",
-    channel="awgn",
     channel_options=ChosenOptions({"coherence": "block"}),
     snr_db=-5.0,
     told_snr_db=-2.5,
-    draw=0,
     seed=2**63 - 1,
     options=ChosenOptions({"steps": 4}),
-    rho=0.25,
-    channel_uses=294912,
-    header_bits=32,
     noise_digest="ab" * 8,
     psnr_db=0.1 + 0.2,
     ssim=1 / 3,
@@ -62,15 +54,17 @@ ROW = Row(
         HopRecord("channel", 1_100_000, 1_200_000, 1_300_000, 1_400_000, 1_500_000, 2_000_000, 21, 22),
         HopRecord("decoder", 2_100_000, 2_200_000, 2_300_000, 2_400_000, 2_500_000, 5_800_000, 31, 32),
     ),
-    started="2025-01-01T00:00:00+00:00",
     warm_up=True,
 )
-REFERENCE = Reference(
-    *("kodak", "kodim01", "fe" * 8, "jpeg_adaptive", 10.0, 0.25, 1234, True, 0.1 + 0.2, 1 / 3, 0.5, 5e-324)
-)
-INFO = MethodInfo(
-    *("model_based_12", "model_based", "01" * 8, "01" * 8, 10, 20, 0.0625, {"K": 6, "soft": True}),
-    *({"step": (0.5, 0.25)}, "Model-based (12 ch.)", "learned"),
+REFERENCE = factories.reference(snr_db=10.0, bits=1234, psnr_db=0.1 + 0.2, ssim=1 / 3, ms_ssim=0.5, lpips=5e-324)
+INFO = factories.method_info(
+    name="model_based_12",
+    method="model_based",
+    rho=0.0625,
+    options={"K": 6, "soft": True},
+    learned={"step": (0.5, 0.25)},
+    label="Model-based (12 ch.)",
+    family="learned",
 )
 
 
@@ -83,14 +77,15 @@ def child(script: str, *arguments: object) -> subprocess.Popen[str]:
     """Run a script that knows ROW and Store; arguments are from sys.argv[2]."""
     imports = (
         "import os, pathlib, signal, sys; from dataclasses import replace\n"
-        "sys.path.insert(0, sys.argv[1]); from test_store import ROW, Picture, Store, StoreError\n"
+        "sys.path[:0] = sys.argv[1].split(os.pathsep); from test_store import ROW, Picture, Store, StoreError\n"
     )
-    command = [sys.executable, "-c", imports + script, str(Path(__file__).parent), *map(str, arguments)]
+    modules = os.pathsep.join(str(Path(file).parent) for file in (__file__, factories.__file__))
+    command = [sys.executable, "-c", imports + script, modules, *map(str, arguments)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    stdout, stderr = process.communicate(timeout=120)
+    stdout, stderr = process.communicate()
     assert process.returncode == 0, stderr
     return stdout
 
@@ -111,7 +106,7 @@ def test_committed_rows_survive_a_kill(path: Path) -> None:
         "os.kill(os.getpid(), signal.SIGKILL)",
         path,
     )
-    process.communicate(timeout=120)
+    process.communicate()
     assert process.returncode == -signal.SIGKILL
     with Store(path, sweep=True) as store:
         assert [row.draw for row in store.rows()] == list(range(20))

@@ -234,7 +234,7 @@ def test_a_second_sweep_is_told_of_the_first_until_that_has_ended_in_any_way(pat
     with Store(path) as reader:
         assert reader.rows() == [ROW]
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate()
     with Store(path, sweep=True) as store:
         assert store.keys() == {ROW.key}
         with pytest.raises(StoreError, match=rf"process {os.getpid()}"):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import factories
 import numpy as np
 import pytest
 
@@ -143,34 +144,16 @@ def store(tmp_path: Path) -> Any:
 
 
 def row(image: str, method: str, snr_db: float, draw: int, **options: int) -> Row:
-    return Row(
+    return factories.row(
         dataset="set",
         image=image,
         image_digest=pixel_digest(GREY),
         method=method,
-        transmitter_checkpoint=f"digest of {method}",
         checkpoint=f"digest of {method}",
-        channel="awgn",
-        channel_options=ChosenOptions(),
         snr_db=snr_db,
-        told_snr_db=snr_db,
         draw=draw,
         options=ChosenOptions(options),
         seed=derive_seed(7, image, snr_db, draw),
-        rho=0.25,
-        channel_uses=1,
-        header_bits=32,
-        noise_digest="",
-        psnr_db=None,
-        ssim=None,
-        ms_ssim=None,
-        lpips=None,
-        total_ns=0,
-        load_ns=0,
-        score_ns=0,
-        hops=(),
-        started="",
-        warm_up=False,
     )
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import factories
 import numpy as np
 import pytest
 import torch
@@ -46,7 +47,7 @@ CONFIG = {"stage_channels": [4, 6, 8, 8], "latent_channels": 8}
 def heard(tmp_path: Path) -> Card:
     torch.manual_seed(0)
     chosen = deepjscc.Config((4, 6, 8, 8), 8)
-    card = Card("heard", "deepjscc", "", "", CONFIG)
+    card = factories.card("heard", "deepjscc", config=CONFIG)
     return checkpoints.save(tmp_path / "shipped", card, deepjscc.Transmitter(chosen), deepjscc.Receiver(chosen))
 
 
@@ -136,7 +137,7 @@ def test_a_checkpoint_of_another_method_is_refused(tmp_path: Path, recipe_file: 
     softcast = models.load("softcast")
     chosen = softcast.config_type()
     halves = softcast.transmitter_type(chosen), softcast.receiver_type(chosen)
-    checkpoints.save(tmp_path / "shipped", Card("other", "softcast", "", "", {}), *halves)
+    checkpoints.save(tmp_path / "shipped", factories.card("other", "softcast"), *halves)
     recipe = settings.load(write(tmp_path, f'listens_to = "{tmp_path / "shipped" / "other"}"'))
     with pytest.raises(ValueError, match="is of 'softcast', not of 'deepjscc'"):
         build(recipe.method, 0)

@@ -113,6 +113,7 @@ def run_bench(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]
     return run
 
 
+@pytest.mark.slow
 def test_every_ingredient_has_a_row_and_is_announced(
     run_bench: Callable[..., "subprocess.CompletedProcess[str]"],
 ) -> None:

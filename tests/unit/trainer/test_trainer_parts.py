@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from factories import REPOSITORY
 from PIL import Image
 from torch import nn
 
@@ -68,7 +69,7 @@ class TestSettings:
 
     def test_shipped_recipe_says_everything(self) -> None:
         # A complete file: of what is in force no field is left to its default but the weight of the only loss.
-        path = Path(__file__).parents[3] / "configs" / "deepjscc.toml"
+        path = REPOSITORY / "configs" / "deepjscc.toml"
         recipe, text = settings.load(path), path.read_text()
         for table in ("data", "channel", "loss", "optimiser", "run"):
             values = dataclasses.asdict(getattr(recipe, table))

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import factories
 import numpy as np
 import pytest
 import torch
@@ -86,6 +87,7 @@ def learner_of(recipe_file: Path) -> Learner:
     return Learner(recipe, build(recipe.method, 0), prepare.load_photos(recipe.data)[0], torch.device("cpu"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_resumed_run_equals_an_undisturbed_one(
     tmp_path: Path, photos: Path, precision: str, monkeypatch: pytest.MonkeyPatch
@@ -125,6 +127,7 @@ def build_bias(recipe_file: Path) -> torch.Tensor:
     return build(settings.load(recipe_file).method, 0).state_dict()["receiver.output.bias"]
 
 
+@pytest.mark.slow
 def test_training_beats_the_start(recipe_file: Path, tmp_path: Path) -> None:
     run("train", recipe_file, "--steps", "60", "--out", tmp_path / "run")
     rows = read_rows(tmp_path / "run" / "validation.csv")
@@ -159,6 +162,7 @@ def test_sigterm_saves_and_ends_with_0(recipe_file: Path, tmp_path: Path) -> Non
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.slow
 def test_minutes_budget_goes_on_where_it_was(recipe_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run("train", recipe_file, "--steps", "2", "--out", folder)
@@ -267,7 +271,7 @@ def test_evaluation_takes_options(tmp_path: Path, photos: Path, capsys: pytest.C
     chosen = {"classes": 2, "transmitter_channels": 4, "receiver_channels": [4, 4], "receiver_blocks": [1, 1]}
     method = settings.MethodSettings("kltjscc", chosen)
     link = build(method, seed=1)
-    card = checkpoints.Card("tiny", "kltjscc", "", "", config_mapping(method))
+    card = factories.card("tiny", "kltjscc", config=config_mapping(method))
     checkpoints.save(tmp_path, card, link.transmitter, link.receiver)
     arguments = ["evaluate", "--checkpoint", tmp_path / "tiny", "--dataset", photos, "--snr-db=5"]
     run(*arguments, "--option", "margin_db = 3.0", "--told-above-db", "1")
@@ -350,7 +354,7 @@ def test_a_run_starts_from_shipped_weights(
 def test_a_deeper_network_keeps_its_new_blocks(tmp_path: Path) -> None:
     small = {"classes": 2, "transmitter_channels": 4, "receiver_channels": [4, 4], "receiver_blocks": [1, 1]}
     shallow = build(settings.MethodSettings("kltjscc", small), seed=1)
-    card = checkpoints.Card("small", "kltjscc", "", "", config_mapping(settings.MethodSettings("kltjscc", small)))
+    card = factories.card("small", "kltjscc", config=config_mapping(settings.MethodSettings("kltjscc", small)))
     card = checkpoints.save(tmp_path, card, shallow.transmitter, shallow.receiver)
     deep = build(settings.MethodSettings("kltjscc", small | {"receiver_blocks": [1, 2]}), seed=2)
     own = {name: tensor.clone() for name, tensor in deep.state_dict().items()}
@@ -390,6 +394,7 @@ def test_initialise_is_called_at_step_0(tmp_path: Path, photos: Path, monkeypatc
     assert set(step.unique().tolist()) == {-0.5, 0.0, 0.5}
 
 
+@pytest.mark.slow
 def test_imports_without_the_optional_packages() -> None:
     absent = ("grpc", "pydantic", "tensorboard", "pytorch_msssim", "rich", "torchvision", "lpips")
     code = f"import sys\nfor name in {absent}: sys.modules[name] = None\nimport trainer.__main__"
@@ -397,6 +402,7 @@ def test_imports_without_the_optional_packages() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_missing_tensorboard_is_one_line(tmp_path: Path, photos: Path) -> None:
     recipe_file = write_recipe(tmp_path / "tiny.toml", photos, tensorboard="true")
     code = (
