@@ -21,8 +21,8 @@ from trainer.optimisation import Optimiser
 from trainer.settings import LossSettings, Recipe
 
 _CROPS = 1
-_ROUNDS = 2
-_SECONDS = 4.0
+_ROUNDS = 5
+_SECONDS = 3.0
 """When they are over, what was not measured yet stays as usual."""
 _GAIN = 1.03
 """The usual choice stays unless another is so much faster: below it is the noise of so short a measurement."""
