@@ -16,4 +16,4 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 MAX_BESIDE_BYTES = 512 * 1024
 """Largest rest of a message beside its tensor or file. The side information of a 4096x4096 image takes 66 KB."""
 MAX_FIELDS = 256
-"""Most fields of a message, so that counting them takes less than a millisecond."""
+"""Most fields of a message, so that counting them takes about a millisecond at most."""

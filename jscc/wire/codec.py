@@ -135,7 +135,7 @@ def decode_plain(message_type: type[M], raw: bytes) -> M:
 
 
 def check(message_type: type[Message], raw: bytes) -> None:
-    """Check in less than a millisecond, whatever arrived, that bytes are worth parsing as a message with a tensor.
+    """Check in about a millisecond at most, whatever arrived, that bytes are worth parsing as a message with a tensor.
 
     Raises:
         OversizeError: the message has more bytes beside its tensor, or more fields, than a stated limit.

@@ -23,7 +23,7 @@ class OversizeError(CodecError):
 def cut_out(raw: bytes, span: Span, number: int, name: str, limit_bytes: int) -> tuple[bytes, Span | None]:
     """Cut one field out of a message.
 
-    The walk ends as soon as a limit is passed, so it takes less than a millisecond whatever arrives.
+    The walk ends as soon as a limit is passed, so it takes about a millisecond at most, whatever arrives.
 
     Args:
         raw: the bytes.
