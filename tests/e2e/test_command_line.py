@@ -14,10 +14,9 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import ROOT, cli
+from conftest import DEADLINE_S, ROOT, cli
 
 HOPS = ["encoder", "channel", "decoder"]
-LIMIT_S = 120.0
 
 
 def entries(state: Path) -> dict[str, dict[str, Any]]:
@@ -25,7 +24,7 @@ def entries(state: Path) -> dict[str, dict[str, Any]]:
 
 
 def wait_until_ended(pid: int) -> None:
-    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=LIMIT_S)
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=DEADLINE_S)
 
 
 def addresses(state: Path, order: list[str]) -> list[str]:
@@ -146,13 +145,13 @@ def test_an_interrupted_start_leaves_nothing(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline_s, started = time.monotonic() + LIMIT_S, dict[str, Any]()
+    deadline_s, started = time.monotonic() + DEADLINE_S, dict[str, Any]()
     while set(started) != set(HOPS):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline_s
         started = entries(tmp_path) if (tmp_path / "link.json").exists() else {}
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=LIMIT_S)
+    _, stderr = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130, stderr
     assert "interrupted" in stderr
     assert "Traceback" not in stderr
@@ -177,7 +176,7 @@ def test_two_at_once_from_another_folder_start_one_link(tmp_path: Path, monkeypa
             env={**os.environ, "JSCC_STATE": str(state), "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=DEADLINE_S,
             check=True,
         ).stderr
 
