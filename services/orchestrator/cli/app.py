@@ -121,8 +121,6 @@ def send(
     addresses = _addresses(encoder, channel, decoder)
     if bool(images) == (row is not None):
         _checked(_refuse, "give images or --row, and not both")
-    from services.orchestrator.cli import transmit
-
     asked: dict[str, Any] = {
         "method": method,
         "snr_db": _checked(arguments.snr_db, snr_db),
@@ -133,6 +131,8 @@ def send(
         "root_seed": _checked(arguments.seed, seed),
         "draw": draw,
     }
+    from services.orchestrator.cli import transmit
+
     jobs, kept = _checked(transmit.jobs_of, images or [], asked, row)
     targets = _checked(transmit.targets_of, jobs, output)
     answers = transmit.send_to(orchestrator, jobs) if orchestrator else transmit.send_directly(addresses, jobs, _say)
