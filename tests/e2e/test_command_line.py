@@ -96,6 +96,8 @@ def test_a_service_that_has_ended_is_named_and_started_again_on_its_port(
     up: Path, tiny_checkpoints: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHECKPOINTS", str(tiny_checkpoints))
+    monkeypatch.setenv("METHODS", "")
+    monkeypatch.setenv("CHECKPOINTS", str(tiny_checkpoints))
     before = entries(up)
     os.kill(before["decoder"]["pid"], signal.SIGKILL)
     wait_until_ended(before["decoder"]["pid"])
@@ -128,6 +130,7 @@ def test_a_link_that_does_not_come_up_leaves_nothing(
     folder.mkdir()
     shutil.copy(tiny_checkpoints / "deepjscc.json", folder)
     monkeypatch.setenv("CHECKPOINTS", str(folder))
+    monkeypatch.setenv("METHODS", "")
     result = cli("up", state=state, check=False)
     assert result.returncode == 1
     (error,) = [line for line in result.stderr.splitlines() if not line.startswith("waiting for ")]

@@ -46,6 +46,7 @@ def attempt(function: Callable[..., T], *values: Any) -> T:
     try:
         return function(*values)
     except KeyboardInterrupt:
+        sys.unraisablehook = lambda _: None  # of an event loop that was interrupted while it was made
         output.say("interrupted; what is done is kept")
         raise typer.Exit(INTERRUPTED) from None
     except Exception as error:
