@@ -1,11 +1,15 @@
 """What a sweep does while a service is away."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 
 from jscc.wire.errors import LinkError
 from services.orchestrator.link.routes import RouteError
 from services.orchestrator.link.star import Link
+
+LOOK_EVERY_S = 10.0
+"""How often a sweep looks whether a service of its own has ended while it waits."""
 
 
 class SweepError(RuntimeError):
@@ -48,10 +52,8 @@ class Recovery:
             if self.outages != outages:
                 return
             self._say(f"interrupted: {error}; waiting up to {self._patience_s:g} s")
-            if self.revive is not None:
-                self._say(self.revive())
             try:
-                await self._link.wait_until_serving(self._patience_s)
+                await self._wait()
                 await self._link.discover()
                 now = {name: self._link.table.find(name).digest for name in self._digests}
             except (LinkError, RouteError) as still:
@@ -61,3 +63,21 @@ class Recovery:
                     raise SweepError(f"checkpoint: '{name}' was {digest} and is {now[name]} after the interruption")
             self.outages += 1
             self._say(f"{error.hop} serves again; going on")
+
+    async def _wait(self) -> None:
+        """Wait until the link serves; what has ended meanwhile, once more or since, is restarted now and then.
+
+        Raises:
+            LinkError: the link stays away longer than the patience.
+        """
+        deadline_s, said = time.monotonic() + self._patience_s, ""
+        while True:
+            if self.revive is not None and (words := self.revive()) != said:
+                self._say(words)
+                said = words
+            left_s = deadline_s - time.monotonic()
+            try:
+                return await self._link.wait_until_serving(max(0.001, min(LOOK_EVERY_S, left_s)))
+            except LinkError:
+                if left_s <= LOOK_EVERY_S:
+                    raise
