@@ -307,7 +307,7 @@ def test_bad_arguments_are_named(arguments: list[str], words: str, tmp_path: Pat
 
 def test_a_row_of_a_sweep_is_reproduced(undisturbed: Path, tmp_path: Path) -> None:
     """The last row: another SNR and draw than the first, and its seed is not that of the command's defaults."""
-    kept = list(csv.DictReader((undisturbed / "results.csv").open()))
+    kept = list(csv.DictReader((undisturbed / "results.csv").read_text().splitlines()))
     result = cli("send", "--row", str(undisturbed), str(len(kept)), "--json", state=tmp_path)
     (sent,) = json.loads(result.stdout)
     assert "the same air and quality as in the row" in result.stderr
