@@ -10,7 +10,8 @@ SWEEP_METHODS ?= kltjscc,deepjscc,softcast
 PROTOS := $(wildcard proto/jscc/wire/v1/*.proto)
 REFERENCE := proto/reference.binpb
 ORDER ?=
-PYTEST := $(BIN)/pytest -q $(if $(filter random,$(ORDER)),-p randomly)
+JOBS ?= 2
+PYTEST := $(BIN)/pytest -q -n $(JOBS) --dist loadfile $(if $(filter random,$(ORDER)),-p randomly)
 
 # Data next to the project are found without being told; elsewhere JSCC_DATA says where they are.
 ifndef JSCC_DATA
@@ -37,7 +38,7 @@ sweep: .venv/.installed ## Kodak through the link with SWEEP_METHODS: rows, summ
 sweep-all: .venv/.installed ## everything: all methods, their studies, all references, into $(OUT_ALL); says first how long it takes
 	$(BIN)/jscc-link sweep --dataset kodak --methods all --snr-db=-5,0,5,10,15,20 --draws 1 --out $(OUT_ALL)
 
-test: .venv/.installed ## unit, contract and end-to-end tests; ORDER=random shuffles them and prints the seed
+test: .venv/.installed ## unit, contract and end-to-end tests, JOBS files at a time; ORDER=random shuffles them and prints the seed
 	$(PYTEST)
 
 quick: .venv/.installed ## the unit and contract tests that are cheap, in less than 90 s

@@ -78,7 +78,7 @@ def take_over(link: Link, path: Path) -> Card:
     frozen = {name for name, parameter in link.named_parameters() if not parameter.requires_grad}
     shipped = {name: it for name, it in checkpoints.tensors(path.parent, card).items() if name not in frozen}
     mine = link.state_dict()
-    for name, tensor in shipped.items():
+    for name, tensor in sorted(shipped.items()):  # the file has them in no order
         if name not in mine or mine[name].shape != tensor.shape:
             here = tuple(mine[name].shape) if name in mine else "none"
             raise ValueError(f"--start: {path}: '{name}' has shape {tuple(tensor.shape)}, in this recipe {here}")

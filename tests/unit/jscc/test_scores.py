@@ -122,6 +122,7 @@ def test_images_of_another_kind_are_refused(received: Pixels, text: str) -> None
         score(flat(0, 20, 20), received, None)
 
 
+@pytest.mark.slow
 def test_scoring_without_lpips_needs_torch_and_numpy_alone() -> None:
     code = (
         "import sys\nfor name in ('lpips', 'pytorch_msssim', 'torchvision'): sys.modules[name] = None\n"

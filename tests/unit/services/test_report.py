@@ -304,6 +304,7 @@ def test_one_row_without_lpips_makes_a_report_that_says_so(tmp_path: Path) -> No
     assert "Gain" not in text
 
 
+@pytest.mark.slow
 def test_perfect_images_and_only_warm_up_rows(tmp_path: Path) -> None:
     rows = [factories.row(snr_db=snr_db, psnr_db=math.inf, warm_up=True) for snr_db in (0.0, math.inf)]
     text = write(tmp_path, rows)
@@ -322,6 +323,7 @@ def test_a_folder_without_a_run_is_named_and_left_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_leaves_the_older_one_and_says_how_to_go_on(tmp_path: Path) -> None:
     write(tmp_path, [replace(ROW, image="without")])
     before = (tmp_path / "results.csv").read_bytes()
@@ -333,6 +335,7 @@ def test_a_report_that_cannot_be_written_leaves_the_older_one_and_says_how_to_go
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_an_old_run_is_reported_with_the_same_numbers(tmp_path: Path) -> None:
     old_run(tmp_path / "results.sqlite")
     text = write_report(tmp_path)

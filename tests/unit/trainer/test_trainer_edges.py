@@ -230,6 +230,7 @@ class TestFolders:
         assert not (tmp_path / "run").exists()
         assert not cache.exists()
 
+    @pytest.mark.slow
     def test_out_cannot_be_written(self, recipe_file: Path) -> None:
         status, said = finish(begin(*train(recipe_file, 1, Path("/proc/run"))))
         assert status == 1
@@ -276,6 +277,7 @@ class TestDamagedCheckpoint:
         assert command_line.main(train(recipe_file, 3, folder)) == 0
         return folder
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("damage", [truncated, empty, noise, flipped, something_else, gone])
     def test_the_one_before_takes_its_place(
         self, folder: Path, recipe_file: Path, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
@@ -303,6 +305,7 @@ class TestDamagedCheckpoint:
             assert "previous.pt is damaged" in said
 
 
+@pytest.mark.slow
 class TestFullDisk:
     def test_a_checkpoint_that_does_not_fit_leaves_the_last_one(self, tmp_path: Path, recipe_file: Path) -> None:
         folder = tmp_path / "run"
@@ -316,6 +319,7 @@ class TestFullDisk:
         assert (folder / "last.pt").read_bytes() == before
         assert not list(folder.glob("*.tmp"))
 
+    @pytest.mark.slow
     def test_event_files_are_done_without(self, tmp_path: Path, recipe_file: Path) -> None:
         recipe_file.write_text(recipe_file.read_text().replace("tensorboard = false", "tensorboard = true"))
         folder = tmp_path / "run"
@@ -327,6 +331,7 @@ class TestFullDisk:
         assert status == 1  # the checkpoint does not fit either
         assert "last.pt: cannot be written" in said.splitlines()[-1]
 
+    @pytest.mark.slow
     def test_the_cache_of_photos(self, tmp_path: Path, recipe_file: Path, cache: Path) -> None:
         status, said = finish(begin("20000", *train(recipe_file, 1, tmp_path / "run"), code=LIMITED))
         assert status == 1
@@ -361,6 +366,7 @@ class TestPhotos:
         assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_the_training_is_one_word(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "recipe.toml")
     process = begin("train", str(tmp_path / "recipe.toml"), "--steps", "1")

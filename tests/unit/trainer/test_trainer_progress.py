@@ -72,6 +72,7 @@ def without(names: tuple[str, ...]) -> list[str]:
     return [sys.executable, "-c", f"{code}from trainer.__main__ import main\nsys.exit(main(sys.argv[1:]))"]
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_bar_to_the_end(words: list[str]) -> None:
     shown = on_terminal([sys.executable, "-m", "trainer", *words])
     assert "100%" in shown
@@ -79,6 +80,7 @@ def test_a_terminal_shows_a_bar_to_the_end(words: list[str]) -> None:
     assert "done at step 3" in shown
 
 
+@pytest.mark.slow
 def test_a_file_gets_lines_only(words: list[str]) -> None:
     command = [sys.executable, "-m", "trainer", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -86,6 +88,7 @@ def test_a_file_gets_lines_only(words: list[str]) -> None:
     assert done.stderr.splitlines()[-1].startswith(f"{words[-1]}: done at step 3")
 
 
+@pytest.mark.slow
 def test_the_trainer_needs_neither_rich_nor_tqdm(words: list[str]) -> None:
     shown = on_terminal([*without(BARE), *words])
     assert "done at step 3" in shown
