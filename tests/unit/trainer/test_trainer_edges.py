@@ -305,8 +305,8 @@ class TestDamagedCheckpoint:
             assert "previous.pt is damaged" in said
 
 
-@pytest.mark.slow
 class TestFullDisk:
+    @pytest.mark.slow
     def test_a_checkpoint_that_does_not_fit_leaves_the_last_one(self, tmp_path: Path, recipe_file: Path) -> None:
         folder = tmp_path / "run"
         assert command_line.main(train(recipe_file, 2, folder)) == 0

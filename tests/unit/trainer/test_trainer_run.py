@@ -345,7 +345,7 @@ def test_a_run_starts_from_shipped_weights(
     recipe_file.write_text(recipe_file.read_text().replace("[4, 6, 8, 8]", "[4, 6, 8, 10]"))
     arguments = ["train", str(recipe_file), "--steps", "1", "--out", str(tmp_path / "third")]
     assert command_line.main([*arguments, "--start", str(shipped / "deepjscc")]) == 2
-    assert "has shape (8,), in this recipe (10,)" in capsys.readouterr().err
+    assert "'receiver.attention.0.logits.bias' has shape (8,), in this recipe (10,)" in capsys.readouterr().err
     other = build(settings.MethodSettings("kltjscc"), 0)
     with pytest.raises(ValueError, match="is of 'deepjscc', not of 'kltjscc'"):
         take_over(other, shipped / "deepjscc")
