@@ -4,11 +4,10 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from factories import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[3]
 TAKEN_PORT = """
 import socket
 from jscc.wire import transport

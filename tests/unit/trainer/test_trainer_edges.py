@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from factories import REPOSITORY
 from PIL import Image
 
 from trainer import __main__ as command_line
@@ -41,7 +42,6 @@ checkpoint_minutes = 1e6
 validate_minutes = 1e6
 tensorboard = false
 """
-ROOT = Path(__file__).parents[3]
 LIMITED = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that writing beyond the limit fails, as on a full disk
@@ -163,7 +163,9 @@ class TestWords:
         assert rows == ["-5.0", "0.0"]
 
     def ship(self, folder: Path) -> Path:
-        assert command_line.main(["export", str(ROOT / "configs/softcast.toml"), "--checkpoints", str(folder)]) == 0
+        assert (
+            command_line.main(["export", str(REPOSITORY / "configs/softcast.toml"), "--checkpoints", str(folder)]) == 0
+        )
         return folder / "softcast"
 
     def test_export(self, refused: Refused, tmp_path: Path, recipe_file: Path) -> None:
@@ -171,7 +173,7 @@ class TestWords:
         assert "is it a run folder?" in refused("export", tmp_path)
         assert "'deepjscc' has parameters" in refused("export", recipe_file)
         assert "--name: must be a plain name" in refused("export", recipe_file, "--name", "../x")
-        softcast = ROOT / "configs" / "softcast.toml"
+        softcast = REPOSITORY / "configs" / "softcast.toml"
         assert f"error: {recipe_file}: " in refused("export", softcast, "--checkpoints", recipe_file, status=1)
 
     def test_help_and_bad_words_do_not_wait_for_torch(self) -> None:
@@ -213,7 +215,7 @@ class TestRecipes:
 
     @pytest.mark.parametrize("method", ["softcast", "digital"])
     def test_nothing_to_train(self, tmp_path: Path, refused: Refused, method: str) -> None:
-        recipe = ROOT / "configs" / f"{method}.toml"
+        recipe = REPOSITORY / "configs" / f"{method}.toml"
         said = refused("train", recipe, "--steps", 3, "--out", tmp_path / "run")
         assert f"'{method}' has nothing to train; `python -m trainer export {recipe}` ships it" in said
         assert not (tmp_path / "run").exists()

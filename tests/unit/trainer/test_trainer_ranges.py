@@ -2,10 +2,10 @@
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
+from factories import REPOSITORY
 
 from trainer import settings
 from trainer.ranges import OneOf, Range, check, limits_of
@@ -37,7 +37,7 @@ def test_no_number_may_be_infinite_or_none(table: type[Any]) -> None:
 
 
 def test_every_key_stands_in_the_documentation() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
+    text = (REPOSITORY / "docs" / "training.md").read_text()
     keys = [field.name for table in TABLES for field in dataclasses.fields(table)]
     assert [key for key in keys if f"`{key}`" not in text] == []
 
