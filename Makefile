@@ -10,8 +10,9 @@ SWEEP_METHODS ?= kltjscc,deepjscc,softcast
 PROTOS := $(wildcard proto/jscc/wire/v1/*.proto)
 REFERENCE := proto/reference.binpb
 ORDER ?=
+SEED ?= $(shell date +%s)
 JOBS ?= 2
-PYTEST := $(BIN)/pytest -q -n $(JOBS) --dist loadfile $(if $(filter random,$(ORDER)),-p randomly)
+PYTEST := $(BIN)/pytest -q -n $(JOBS) --dist loadfile $(if $(filter random,$(ORDER)),-p randomly --randomly-seed=$(SEED))
 
 # Data next to the project are found without being told; elsewhere JSCC_DATA says where they are.
 ifndef JSCC_DATA
@@ -38,7 +39,7 @@ sweep: .venv/.installed ## Kodak through the link with SWEEP_METHODS: rows, summ
 sweep-all: .venv/.installed ## everything: all methods, their studies, all references, into $(OUT_ALL); says first how long it takes
 	$(BIN)/jscc-link sweep --dataset kodak --methods all --snr-db=-5,0,5,10,15,20 --draws 1 --out $(OUT_ALL)
 
-test: .venv/.installed ## unit, contract and end-to-end tests, JOBS files at a time; ORDER=random shuffles them and prints the seed
+test: .venv/.installed ## unit, contract and end-to-end tests, JOBS files at a time; ORDER=random shuffles them by SEED
 	$(PYTEST)
 
 quick: .venv/.installed ## the unit and contract tests that are cheap, in less than 90 s
