@@ -53,16 +53,17 @@ def check_option(name: str, value: Any) -> None:
     Raises:
         ValueError: it is no number, truth or text, a whole number beyond 64 bits, not finite, or no Unicode; names it.
     """
+    named = f"option {name[:MAX_SHOWN]}"
     if type(value) not in _KINDS:
-        raise ValueError(f"option {name}: expected a number, true or false, or text, got {shown(value)}")
+        raise ValueError(f"{named}: expected a number, true or false, or text, got {shown(value)}")
     if type(value) is int and not -(2**63) <= value < 2**63:
-        raise ValueError(f"option {name}: {shown(value)} is outside -2^63..2^63 - 1")
+        raise ValueError(f"{named}: {shown(value)} is outside -2^63..2^63 - 1")
     if type(value) is float and not math.isfinite(value):
-        raise ValueError(f"option {name}: expected a finite number, got {value}")
+        raise ValueError(f"{named}: expected a finite number, got {value}")
     try:
         f"{name}{value}".encode()
     except UnicodeEncodeError:
-        raise ValueError(f"option {name!a}: expected Unicode text, got {shown(value)}") from None
+        raise ValueError(f"option {name[:MAX_SHOWN]!a}: expected Unicode text, got {shown(value)}") from None
 
 
 def load_toml(path: Path) -> dict[str, Any]:

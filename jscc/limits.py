@@ -15,5 +15,7 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Largest tensor of a message in either direction: symbols or pixels of a 4096x4096 image fit."""
 MAX_BESIDE_BYTES = 512 * 1024
 """Largest rest of a message beside its tensor or file. The side information of a 4096x4096 image takes 66 KB."""
+MAX_QUEUE_BYTES = 512 * 1024 * 1024
+"""What the requests of a queue hold by default, those under way included: seven of the largest messages."""
 MAX_FIELDS = 256
 """Most fields of a message, so that counting them takes about a millisecond at most."""

@@ -98,7 +98,7 @@ def load(paths: Iterable[Path], cache: Path) -> Photos:
     """Load photos through a cache of decoded pixels.
 
     Args:
-        paths: the files; their names and sizes in bytes are the key of the cache.
+        paths: the files; their paths, sizes and times of change are the key of the cache.
         cache: folder for `<key>.npy` (uint8 [n]) and `<key>.json` (heights and widths); created when missing.
 
     Raises:
@@ -106,9 +106,7 @@ def load(paths: Iterable[Path], cache: Path) -> Photos:
         OSError: the cache cannot be written; names it.
     """
     paths = list(paths)
-    sizes_bytes = [path.stat().st_size if path.is_file() else None for path in paths]
-    names = [path.name for path in paths]
-    key = hashlib.blake2b(json.dumps(list(zip(names, sizes_bytes, strict=True))).encode(), digest_size=8).hexdigest()
+    key = _key(paths)
     pixels_file, index_file = cache / f"{key}.npy", cache / f"{key}.json"
     kept = _read_cache(pixels_file, index_file)
     if kept is None:
@@ -118,7 +116,17 @@ def load(paths: Iterable[Path], cache: Path) -> Photos:
         kept = np.load(pixels_file), json.loads(index_file.read_bytes())
     pixels, sizes = torch.from_numpy(kept[0]), torch.tensor(kept[1], dtype=torch.int64).reshape(-1, 2)
     lengths = 3 * sizes.prod(dim=1)
-    return Photos(pixels, lengths.cumsum(0) - lengths, sizes, tuple(names))
+    return Photos(pixels, lengths.cumsum(0) - lengths, sizes, tuple(path.name for path in paths))
+
+
+def _key(paths: list[Path]) -> str:
+    """Return a name of the photos as they are now; digests of their contents would read all of them at every start."""
+    states = [path.stat() if path.is_file() else None for path in paths]
+    files = [
+        [str(path.resolve()), state and [state.st_size, state.st_mtime_ns]]
+        for path, state in zip(paths, states, strict=True)
+    ]
+    return hashlib.blake2b(json.dumps(files).encode(), digest_size=8).hexdigest()
 
 
 def _read_cache(pixels_file: Path, index_file: Path) -> tuple[NDArray[np.uint8], list[list[int]]] | None:

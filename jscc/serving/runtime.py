@@ -12,7 +12,8 @@ from jscc.machine import DEVICE_PATTERN, PRECISIONS
 def start_torch(threads: int) -> None:
     """Set the number of CPU threads of this process, 0 for one per core; results depend on nothing else."""
     torch.set_num_threads(threads or machine.cores())
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # use_deterministic_algorithms(True, warn_only=True) would set the same, and import torch's compiler for a second.
+    torch.set_deterministic_debug_mode("warn")
 
 
 def pick_device(wanted: str) -> str:

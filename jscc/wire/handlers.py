@@ -23,15 +23,16 @@ Handler = Callable[[bytes, Any], Awaitable[bytes]]
 _log = logging.getLogger(__name__)
 
 
-def handlers(service: Service, thread: ModelThread, max_queue: int) -> grpc.GenericRpcHandler:
+def handlers(service: Service, thread: ModelThread, max_queue: int, max_bytes: int) -> grpc.GenericRpcHandler:
     """Return gRPC's handlers of a service, with identity serialisers: they see bytes.
 
     Args:
         service: what is served.
         thread: where the compute RPCs run.
         max_queue: how many direct calls may wait, and how many streams.
+        max_bytes: how many bytes the requests of all direct calls may hold, and those of all streams.
     """
-    gate, stream_gate = Gate(service.concurrency, max_queue), Gate(service.concurrency, max_queue)
+    gate, stream_gate = (Gate(service.concurrency, max_queue, max_bytes) for _ in range(2))
     methods: dict[str, Any] = {}
     for name, pipeline in service.compute.items():
         methods[name] = grpc.unary_unary_rpc_method_handler(_compute_handler(service, name, pipeline, thread))
@@ -103,7 +104,7 @@ def _compute_handler(service: Service, rpc: str, pipeline: Pipeline[Any, Any, An
 
 def _direct_handler(service: Service, rpc: str, direct: Direct, gate: Gate | None) -> Handler:
     async def handle(raw: bytes, context: Any) -> bytes:
-        async with _calling(service, rpc, context), gate.passage() if gate else nullcontext():
+        async with _calling(service, rpc, context), gate.passage(len(raw)) if gate else nullcontext():
             return (await direct(raw)).SerializeToString()
 
     return handle
@@ -111,7 +112,7 @@ def _direct_handler(service: Service, rpc: str, direct: Direct, gate: Gate | Non
 
 def _stream_handler(service: Service, rpc: str, stream: Stream, gate: Gate) -> Callable[..., AsyncIterator[bytes]]:
     async def handle(raw: bytes, context: Any) -> AsyncIterator[bytes]:
-        async with _calling(service, rpc, context), gate.passage():
+        async with _calling(service, rpc, context), gate.passage(len(raw)):
             async for message in stream(raw):
                 yield message.SerializeToString()
 

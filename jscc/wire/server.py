@@ -6,15 +6,14 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
+from jscc.limits import MAX_QUEUE_BYTES
 from jscc.wire.handlers import handlers
 from jscc.wire.queue import ModelThread
 from jscc.wire.service import Service
+from jscc.wire.standard import Standard
 from jscc.wire.transport import SERVER_OPTIONS, keep_freed_memory, listen
 
 _log = logging.getLogger(__name__)
@@ -29,12 +28,14 @@ class Binding:
         max_queue: requests that may wait for the model thread before further ones are refused.
         reflection: whether clients may ask for the .proto files.
         grace_s: how long work under way may take after SIGTERM.
+        max_queue_bytes: what requests that wait or are under way may hold before further ones are refused.
     """
 
     address: str
     max_queue: int
     reflection: bool
     grace_s: float
+    max_queue_bytes: int = MAX_QUEUE_BYTES
 
 
 def run(service: Service, binding: Binding) -> None:
@@ -66,29 +67,25 @@ async def serving(service: Service, binding: Binding, stop: asyncio.Event | None
     Raises:
         OSError: the address cannot be listened on.
     """
-    thread, checks = ModelThread(binding.max_queue), health.aio.HealthServicer()
-    server = grpc.aio.server(options=SERVER_OPTIONS)
-    server.add_generic_rpc_handlers((handlers(service, thread, binding.max_queue),))
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    if binding.reflection:
-        known = (service.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(known, server)
-    names = ("", service.full_name, *service.health_names)
-    await _report(checks, names, health_pb2.HealthCheckResponse.NOT_SERVING)
+    bounds = binding.max_queue, binding.max_queue_bytes
+    thread, server = ModelThread(*bounds), grpc.aio.server(options=SERVER_OPTIONS)
+    server.add_generic_rpc_handlers((handlers(service, thread, *bounds),))
+    standard = Standard(server, service.full_name, service.health_names, binding.reflection)
     port = listen(server, binding.address)
     await server.start()
     _log.info("listening on port %d", port)
     grace_s = 0.0  # for a service that does not come up
     try:
         if await _ready(service, thread, stop or asyncio.Event()):
-            await _report(checks, names, health_pb2.HealthCheckResponse.SERVING)
+            await standard.health.serve()
             _log.info("serving")
         yield port
         grace_s = binding.grace_s
     finally:
         _log.info("stopping; %g s for the work under way", grace_s)
-        await checks.enter_graceful_shutdown()
+        await standard.end()
         await server.stop(grace_s)
+        await service.finish()
         thread.close()
         _log.info("stopped")
 
@@ -105,11 +102,7 @@ async def _ready(service: Service, thread: ModelThread, stop: asyncio.Event) -> 
     asked.cancel()
     if not work.done():
         work.cancel()
+        await asyncio.wait({work})
         return False
     work.result()
     return True
-
-
-async def _report(checks: Any, names: tuple[str, ...], status: int) -> None:
-    for name in names:
-        await checks.set(name, status)

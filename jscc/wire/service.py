@@ -113,6 +113,7 @@ class Service:
         unlimited: names of direct RPCs that never wait because they cost next to nothing.
         prepare: awaited in the event loop before the service reports SERVING.
         warm_up: called in the model thread before the service reports SERVING.
+        finish: awaited once no call is under way any more, also if it never served; closes what prepare opened.
         health_names: names beside "" and full_name that health checks may ask for, such as methods.
         observers: see every call.
     """
@@ -125,5 +126,6 @@ class Service:
     unlimited: frozenset[str] = frozenset({"Describe"})
     prepare: Callable[[], Awaitable[None]] = _nothing
     warm_up: Callable[[], None] = lambda: None
+    finish: Callable[[], Awaitable[None]] = _nothing
     health_names: tuple[str, ...] = ()
     observers: tuple[Observer, ...] = (RefusalLog(),)

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings
 
 from jscc.cards import default_folder
+from jscc.limits import MAX_QUEUE_BYTES
 from jscc.wire.server import Binding
 
 S = TypeVar("S", bound="ServiceSettings")
@@ -22,13 +23,16 @@ class ServiceSettings(BaseSettings):
 
     listen_address: str = Field(default="127.0.0.1:0", pattern=r"^\S+:\d{1,5}$", description="host:port to listen on")
     max_queue: int = Field(default=64, ge=0, le=10_000, description="requests that may wait")
+    max_queue_bytes: int = Field(
+        default=MAX_QUEUE_BYTES, ge=0, le=2**40, description="bytes that they and those under way may hold"
+    )
     reflection: bool = Field(default=True, description="whether clients may ask for the .proto files")
     grace_s: float = Field(default=30.0, ge=0, le=3600, description="time for the work under way after SIGTERM")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="least level logged")
 
     def binding(self) -> Binding:
         """Return where and how to serve."""
-        return Binding(self.listen_address, self.max_queue, self.reflection, self.grace_s)
+        return Binding(self.listen_address, self.max_queue, self.reflection, self.grace_s, self.max_queue_bytes)
 
     def in_force(self) -> dict[str, str]:
         """Return every setting by the name of its environment variable."""

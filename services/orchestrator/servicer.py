@@ -5,7 +5,7 @@ import logging
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
 from google.protobuf.message import Message
@@ -39,6 +39,7 @@ class OrchestratorServicer:
         """Answer once `prepare` has opened the link."""
         self._settings = settings
         self._running: set[str] = set()
+        self._opened = AsyncExitStack()
 
     async def prepare(self) -> None:
         """Wait for the services, find out what they serve, load what scoring needs.
@@ -50,9 +51,15 @@ class OrchestratorServicer:
         decoders = tuple(settings.decoder_address.split(","))
         addresses = Addresses(settings.encoder_address, settings.channel_address, decoders)
         await until_serving(addresses, settings.start_timeout_s, _log.warning)
-        link, vigil = Link(addresses), Vigil(clients_of(addresses), _log.warning)
+        link = await self._opened.enter_async_context(Link(addresses))
+        vigil = await self._opened.enter_async_context(Vigil(clients_of(addresses), _log.warning))
         await link.discover()
         self._engine = Engine(link, await asyncio.to_thread(load_lpips, _log.warning), settings.concurrency, vigil)
+        self._opened.callback(self._engine.close)
+
+    async def finish(self) -> None:
+        """Close the link."""
+        await self._opened.aclose()
 
     async def send_image(self, raw: bytes) -> pb.SendImageResponse:
         """Answer SendImageRequest bytes.
@@ -125,6 +132,7 @@ class OrchestratorServicer:
             streams={"RunSweep": self.run_sweep},
             concurrency=self._settings.concurrency,
             prepare=self.prepare,
+            finish=self.finish,
         )
 
 

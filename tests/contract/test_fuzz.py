@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,23 +26,29 @@ from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from jscc import checkpoints
+from jscc.images import encode_png
 from jscc.serving.host import Host
 from jscc.wire.fields import varint
 from jscc.wire.server import Binding, serving
 from jscc.wire.service import Service
 from jscc.wire.transport import client_channel
-from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2
+from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2, orchestrator_pb2
 from jscc.wire.v1 import symbols_pb2 as pb
 from services.channel.servicer import ChannelServicer
 from services.decoder.servicer import DecoderServicer
 from services.encoder.servicer import EncoderServicer
+from services.orchestrator.servicer import OrchestratorServicer
+from services.orchestrator.settings import OrchestratorSettings
 
 REFUSALS = 5000
 AT_ONCE = 8
 HEALTH_LIMIT_S = 1.0
 TIMEOUT_S = 60.0
 EXPECTED = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}
+MOST_CHARACTERS = 400
+"""Of the details of a refusal, which names a thing or two from the message, 100 characters of each."""
 METHOD = "deepjscc"
+LONG = b"long" * 200
 SYMBOLS = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (1, 48))
 """Those of 16x16 pixels by the small checkpoint."""
 
@@ -65,33 +71,46 @@ class Target:
     golden: Message
 
 
-def encoder(folder: Path) -> Target:
+@contextmanager
+def encoder(folder: Path) -> Iterator[Target]:
     host = Host(folder, "transmitter", "", "cpu", "float32")
     golden = filled(encoder_pb2.EncodeRequest.DESCRIPTOR, values(folder), np.full((16, 16, 3), 77, np.uint8))
-    return Target("Encode", EncoderServicer(host, {}).service(), golden)
+    yield Target("Encode", EncoderServicer(host, {}).service(), golden)
 
 
-def channel(folder: Path) -> Target:
+@contextmanager
+def channel(folder: Path) -> Iterator[Target]:
     golden = filled(channel_pb2.TransmitRequest.DESCRIPTOR, values(folder), SYMBOLS)
-    return Target("Transmit", ChannelServicer({}).service(), golden)
+    yield Target("Transmit", ChannelServicer({}).service(), golden)
 
 
-def decoder(folder: Path) -> Target:
+@contextmanager
+def decoder(folder: Path) -> Iterator[Target]:
     host = Host(folder, "receiver", METHOD, "cpu", "float32")
     golden = filled(decoder_pb2.DecodeRequest.DESCRIPTOR, values(folder), SYMBOLS)
-    return Target("Decode", DecoderServicer(host, {}).service(), golden)
+    yield Target("Decode", DecoderServicer(host, {}).service(), golden)
 
 
-TARGETS: list[Callable[[Path], Target]] = [encoder, channel, decoder]
-"""The orchestrator belongs here too: a function that returns its service on a link of these three, and a SendImage."""
+@contextmanager
+def orchestrator(folder: Path) -> Iterator[Target]:
+    """On a link of the three others."""
+    with ExitStack() as stack:
+        behind = {hop: stack.enter_context(hop(folder)) for hop in (encoder, channel, decoder)}
+        addresses = {f"{hop.__name__}_address": stack.enter_context(served(each)) for hop, each in behind.items()}
+        golden = filled(orchestrator_pb2.SendImageRequest.DESCRIPTOR, values(folder), SYMBOLS)
+        yield Target("SendImage", OrchestratorServicer(OrchestratorSettings(**addresses)).service(), golden)
+
+
+TARGETS = (encoder, channel, decoder, orchestrator)
 
 
 def values(folder: Path) -> dict[str, Any]:
     """Return what a field holds, by its name."""
     sizes = {"height_px": 16, "width_px": 16, "codes": [100], "code_bits": 8}
+    image = {"draw": 1, "image_id": "set/fuzz", "image_file": encode_png(np.full((16, 16, 3), 77, np.uint8))}
     levels = {"snr_db": 10.0, "told_snr_db": 10.0, "noise_power": 0.1, "seed": 7}
     names = {"request_id": "fuzz", "method": METHOD, "transmitter": METHOD, "name": "awgn"}
-    return {**sizes, **levels, **names, "checkpoint_digest": checkpoints.cards(folder)[0].digest}
+    return {**sizes, **image, **levels, **names, "checkpoint_digest": checkpoints.cards(folder)[0].digest}
 
 
 def filled(descriptor: Descriptor, known: dict[str, Any], array: np.ndarray[Any, Any]) -> Message:
@@ -152,7 +171,13 @@ def of_wrong_length(draw: random.Random, raw: bytes) -> bytes:
     return raw[:1] + varint(draw.choice((0, 1, 2**7, 2**21, 2**31, 2**32, 2**63, 2**64 - 1, 2**70))) + raw[2:]
 
 
-DAMAGES = (truncated, flipped, overwritten, of_wrong_kind, of_wrong_length)
+def prolonged(draw: random.Random, raw: bytes) -> bytes:
+    """Put a long text in, which nobody should repeat."""
+    place = draw.randrange(len(raw) + 1)
+    return raw[:place] + draw.choice((LONG, LONG, b"\n\x1b", "\u202e".encode())) * 3 + raw[place:]
+
+
+DAMAGES = (truncated, flipped, overwritten, of_wrong_kind, of_wrong_length, prolonged)
 
 
 def strange_field(draw: random.Random) -> bytes:
@@ -213,8 +238,9 @@ def mutants(golden: Message, seed: int) -> Iterator[bytes]:
 
 
 @contextmanager
-def served(service: Service) -> Iterator[str]:
+def served(target: Target) -> Iterator[str]:
     """Serve in a thread with an event loop of its own; return the address."""
+    service = dataclasses.replace(target.service, observers=())
     address: Future[str] = Future()
     done = threading.Event()
 
@@ -273,7 +299,8 @@ class Campaign:
             status, details = await self._send(raw)
             self.statuses[status] += 1
             assert status in {"OK", *EXPECTED}, f"{status}: {details}: {raw[:500].hex()}"
-            assert status == "OK" or (details.isprintable() and 0 < len(details) < 700), f"{details!r}"
+            assert LONG.decode()[:200] not in details, details
+            assert status == "OK" or (details.isprintable() and 0 < len(details) <= MOST_CHARACTERS), f"{details!r}"
 
     async def _send(self, raw: bytes) -> tuple[str, str]:
         try:
@@ -284,10 +311,22 @@ class Campaign:
 
 
 @pytest.mark.slow
+async def test_the_orchestrator_closes_its_link(tiny_checkpoints: Path) -> None:
+    with orchestrator(tiny_checkpoints) as target:
+        binding = Binding("127.0.0.1:0", 64, reflection=False, grace_s=TIMEOUT_S)
+        async with serving(target.service, binding) as port, client_channel(f"127.0.0.1:{port}") as channel:
+            call = channel.unary_unary(f"/{target.service.full_name}/{target.rpc}")
+            await call(target.golden.SerializeToString(), timeout=TIMEOUT_S)
+            assert any(thread.name.startswith("score") for thread in threading.enumerate())
+        assert not any(thread.name.startswith("score") for thread in threading.enumerate())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("target_of", TARGETS, ids=lambda target_of: target_of.__name__)
-async def test_five_thousand_malformed_messages(tiny_checkpoints: Path, target_of: Callable[[Path], Target]) -> None:
-    target = target_of(tiny_checkpoints)
-    with served(dataclasses.replace(target.service, observers=())) as address:
+async def test_five_thousand_malformed_messages(
+    tiny_checkpoints: Path, target_of: Callable[[Path], AbstractContextManager[Target]]
+) -> None:
+    with target_of(tiny_checkpoints) as target, served(target) as address:
         async with client_channel(address, retries=False) as channel:
             call = channel.unary_unary(f"/{target.service.full_name}/{target.rpc}")
             await call(target.golden.SerializeToString(), timeout=TIMEOUT_S)

@@ -1,7 +1,7 @@
 """`jscc-link send` and `jscc-link bench`: single images through the link or through an orchestrator's API."""
 
 import dataclasses
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,26 +101,43 @@ def targets_of(jobs: Sequence[tuple[Path, Job]], output: Path | None) -> list[Pa
 
 async def show(answers: AsyncIterator[Sent], targets: Sequence[Path | None], kept: Row | None, as_json: bool) -> bool:
     """Show what arrives, write the images; return whether a row that was sent once more came out the same."""
-    from services.orchestrator.cli import terminal
+    documents: list[dict[str, Any]] = []
+    take = documents.append if as_json else None
+    try:
+        return await _show_each(answers, targets, kept, take)
+    finally:
+        if documents:  # those that arrived before a failure too
+            output.show_json(documents)
 
-    documents, same, number = [], True, 0
+
+async def _show_each(
+    answers: AsyncIterator[Sent],
+    targets: Sequence[Path | None],
+    kept: Row | None,
+    take: Callable[[dict[str, Any]], None] | None,
+) -> bool:
+    same, number = True, 0
     async for sent in answers:
         target, number = targets[number], number + 1
         if target is not None:
             write_image(target, sent.pixels)
-        if as_json:
-            documents.append(as_document(sent.row) | {"path": str(sent.path), "output": target and str(target)})
+        if take is not None:
+            take(as_document(sent.row) | {"path": str(sent.path), "output": target and str(target)})
         else:
-            output.console.print(terminal.quality_table(sent.row, sent.pixels.shape[:2]), terminal.hop_table(sent.row))
-            if target is not None:
-                output.show(f"wrote {target}")
+            _show_one(sent, target)
         if kept is not None:
             differs = difference(kept, sent.row)
             same = not differs
             output.say(f"differs from the row: {differs}" if differs else "the same air and quality as in the row")
-    if as_json:
-        output.show_json(documents)
     return same
+
+
+def _show_one(sent: Sent, target: Path | None) -> None:
+    from services.orchestrator.cli import terminal
+
+    output.console.print(terminal.quality_table(sent.row, sent.pixels.shape[:2]), terminal.hop_table(sent.row))
+    if target is not None:
+        output.show(f"wrote {target}")
 
 
 def as_document(row: Row) -> dict[str, Any]:

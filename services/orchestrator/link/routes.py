@@ -98,7 +98,7 @@ class RouteTable:
         if name in self.unmatched:
             raise RouteError(f"method: {self.unmatched[name]}")
         served = ", ".join(sorted(self.routes)) or "none"
-        raise RouteError(f"method: '{name}' is not served by this link (served: {served})")
+        raise RouteError(f"method: '{name[:100]}' is not served by this link (served: {served})")
 
     def default(self) -> str:
         """Return the served name that an empty one means.

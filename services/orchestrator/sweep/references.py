@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from jscc.machine import cores
 from jscc.quality.lpips import Lpips
 from jscc.quality.scores import Scores, psnr_db, score
 from services.orchestrator.results.database import when_free
+from services.orchestrator.results.faults import StoreError
 from services.orchestrator.results.rows import ImageKey, Picture, Reference, same_rate
 from services.orchestrator.results.store import Store
 from services.orchestrator.sweep.estimate import Line
@@ -144,20 +146,29 @@ class ReferenceRun:
         def hand_over(item: _Result | BaseException) -> None:
             loop.call_soon_threadsafe(results.put_nowait, item)
 
-        with ThreadPoolExecutor(cores(), "reference") as pool:
-            try:
-                for unit in self._units:
-                    pool.submit(self._work, unit, hand_over, stop)
-                while done < self.total:
-                    result = await results.get()
-                    if isinstance(result, BaseException):
-                        raise result
-                    await when_free(partial(self._store.add_reference, *result))
-                    done += 1
-                    yield done
-            finally:
-                stop.set()
-                pool.shutdown(cancel_futures=True)
+        pool = ThreadPoolExecutor(cores(), "reference")
+        try:
+            for unit in self._units:
+                pool.submit(self._work, unit, hand_over, stop)
+            while done < self.total:
+                result = await results.get()
+                if isinstance(result, BaseException):
+                    raise result
+                await when_free(partial(self._store.add_reference, *result))
+                done += 1
+                yield done
+        finally:
+            stop.set()
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+            self._keep_rest(results)
+
+    def _keep_rest(self, results: asyncio.Queue[_Result | BaseException]) -> None:
+        """Commit what was computed before the end, unless the database is the trouble."""
+        while not results.empty():
+            result = results.get_nowait()
+            if not isinstance(result, BaseException):
+                with suppress(StoreError):  # what ended the run is told, and the next one computes it again
+                    self._store.add_reference(*result)
 
     def _work(self, unit: Unit, hand_over: Callable[[_Result | BaseException], None], stop: threading.Event) -> None:
         try:

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,6 +14,7 @@ from jscc.options import ChosenOptions
 from jscc.wire.errors import LinkError
 from services.orchestrator.link.transmission import Engine, Transmission
 from services.orchestrator.results.database import when_free
+from services.orchestrator.results.faults import StoreError
 from services.orchestrator.results.rows import Key, Picture, Row
 from services.orchestrator.results.store import Store
 from services.orchestrator.sweep.estimate import Estimate, Line, transmission_s
@@ -23,6 +24,8 @@ from services.orchestrator.sweep.recovery import Recovery, SweepError
 
 MAX_ATTEMPTS = 5
 """How often one transmission is tried again after outages."""
+
+_Sending = asyncio.Task[tuple[Row, list[Picture]]]
 
 
 @dataclass(frozen=True)
@@ -135,8 +138,8 @@ class Sweep:
 
     async def _send(self, points: Iterable[Point], concurrency: int) -> AsyncGenerator[Progress]:
         queue = deque(points)
-        under_way: set[asyncio.Task[tuple[Row, list[Picture]]]] = set()
-        at_once = min(self.spec.concurrency, cores())
+        under_way: set[_Sending] = set()
+        self._at_once = min(self.spec.concurrency, cores())
         self._estimate.restart()
         try:
             while queue or under_way:
@@ -145,17 +148,33 @@ class Sweep:
                     warm_up = self._started[point.kind.method] < self.spec.concurrency
                     self._started[point.kind.method] += 1
                     under_way.add(asyncio.create_task(self._transmit(point, warm_up)))
-                done, under_way = await asyncio.wait(under_way, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    row, pictures = task.result()
-                    await when_free(partial(self._store.add, row, pictures), self.spec.patience_s, self._say)
-                    self._done += 1
-                    self._estimate.count(Kind(row.method, row.options), transmission_s(row, at_once))
+                await asyncio.wait(under_way, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+                await self._take(under_way)
                 yield self._progress(self._next_message())
         finally:
-            for task in under_way:
-                task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            await self._end(under_way)
+
+    async def _take(self, under_way: set[_Sending]) -> None:
+        """Commit what has arrived and take it off; a failure is raised after that, so that nothing done is lost."""
+        ended = [task for task in under_way if task.done()]
+        for task in ended:
+            if task.exception() is None:
+                row, pictures = task.result()
+                await when_free(partial(self._store.add, row, pictures), self.spec.patience_s, self._say)
+                under_way.remove(task)
+                self._done += 1
+                self._estimate.count(Kind(row.method, row.options), transmission_s(row, self._at_once))
+        for task in ended:
+            task.result()
+
+    async def _end(self, under_way: set[_Sending]) -> None:
+        """Cancel what is under way; what has arrived meanwhile is committed unless the database is the trouble."""
+        for task in under_way:
+            task.cancel()
+        for result in await asyncio.gather(*under_way, return_exceptions=True):
+            if not isinstance(result, BaseException):
+                with suppress(StoreError):  # whatever ends the sweep is told, and the same command sends it again
+                    self._store.add(*result)
 
     def _progress(self, message: str = "") -> Progress:
         return Progress(self._done, self.total, self._estimate.left_s(), message)

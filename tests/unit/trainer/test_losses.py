@@ -1,5 +1,6 @@
 """The losses against references, and how they enter a run."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from jscc.quality.lpips import Lpips
 from jscc.quality.scores import score
 from jscc.signals import bandwidth_ratio
 from trainer import perceptual, settings
-from trainer.losses import Loss, Reference, linear_reference, mse_per_image
+from trainer.losses import Loss, Reference, balance, linear_reference, mse_per_image, psnr_db
 from trainer.settings import LossSettings
 
 CPU = torch.device("cpu")
@@ -152,3 +153,26 @@ def test_bad_loss_is_named(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(ValueError, match=named) as error:
         settings.load(path)
     assert f"{path}: loss" in str(error.value)
+
+
+class TestLosses:
+    def test_psnr_of_a_known_error(self) -> None:
+        x = torch.full((2, 3, 4, 4), 0.5)
+        x_hat = x + torch.tensor([0.1, 0.01])[:, None, None, None]
+        torch.testing.assert_close(psnr_db(mse_per_image(x_hat, x)), torch.tensor([20.0, 40.0]), rtol=1e-4, atol=0)
+
+    def test_log_mse_weighs_samples_alike(self) -> None:
+        mse = torch.tensor([1e-1, 1e-4], requires_grad=True)
+        loss = balance(mse, "log_mse", 1e-12)
+        assert loss.item() == pytest.approx((math.log(1e-1) + math.log(1e-4)) / 2, rel=1e-5)
+        loss.backward()
+        assert mse.grad is not None
+        # d loss / d log(mse_i) = 1/2 for both.
+        torch.testing.assert_close(mse.grad * mse.detach(), torch.tensor([0.5, 0.5]))
+
+    def test_mse_is_the_mean(self) -> None:
+        assert balance(torch.tensor([0.1, 0.3]), "mse", 1e-6).item() == pytest.approx(0.2)
+
+    def test_unknown_kind(self) -> None:
+        with pytest.raises(ValueError, match="ssim"):
+            balance(torch.ones(1), "ssim", 1e-6)

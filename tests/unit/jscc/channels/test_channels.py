@@ -143,3 +143,9 @@ def test_noise_power_of_symbols_and_the_snr_that_networks_are_conditioned_on() -
     each = ChannelState(torch.tensor([[1.0, 0.1], [0.0, 0.0]]))
     assert torch.equal(each.of_symbol(2), each.noise_power)
     torch.testing.assert_close(each.snr_db, torch.tensor([10 * math.log10(5.5), 40.0]))
+
+
+def test_awgn_does_not_read_other_devices() -> None:
+    Awgn(torch.empty(3, device="meta"))  # whose values cannot be read at all
+    with pytest.raises(ValueError, match=r"outside -30\.\.60 dB"):
+        Awgn(torch.tensor([100.0]))

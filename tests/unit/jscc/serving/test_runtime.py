@@ -1,10 +1,29 @@
 """Device and precision: one decision for services and trainer, from a wish and what the hardware can do."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from jscc import machine
 from jscc.serving.runtime import has_native_bfloat16, pick_device, pick_precision
+
+
+def test_a_start_asks_for_deterministic_algorithms_and_loads_no_compiler() -> None:
+    """In a process of its own, as both stay for the life of one."""
+    code = """
+import sys, torch
+from jscc.serving.runtime import start_torch
+before = set(sys.modules)
+start_torch(1)
+assert torch.get_num_threads() == 1
+assert torch.are_deterministic_algorithms_enabled() and torch.is_deterministic_algorithms_warn_only_enabled()
+print(*set(sys.modules) - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {name.split(".")[1] for name in done.stdout.split() if name.startswith("torch.")} == set()
+    assert "sympy" not in done.stdout
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1"])

@@ -13,6 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from jscc import cancel
+from jscc.limits import MAX_QUEUE_BYTES
 from jscc.wire import codec
 from jscc.wire.client import Client
 from jscc.wire.errors import LinkError
@@ -97,8 +98,10 @@ class Works:
 
 
 @asynccontextmanager
-async def served(works: Works, max_queue: int = 64, **changes: Any) -> AsyncIterator[Client]:
-    binding = Binding("127.0.0.1:0", max_queue, reflection=False, grace_s=0)
+async def served(
+    works: Works, max_queue: int = 64, max_queue_bytes: int = MAX_QUEUE_BYTES, **changes: Any
+) -> AsyncIterator[Client]:
+    binding = Binding("127.0.0.1:0", max_queue, reflection=False, grace_s=0, max_queue_bytes=max_queue_bytes)
     try:
         async with serving(works.service(**changes), binding) as port:
             client = Client("channel", f"127.0.0.1:{port}")
@@ -222,6 +225,34 @@ async def test_direct_calls_have_a_bounded_queue_and_say_when_to_come_again() ->
         works.direct_release.set()
         assert [answer.request_id for answer in await asyncio.gather(*calls)] == ["done"] * 60
     assert works.waiting == 60
+
+
+async def test_bytes_are_limited_as_requests_are() -> None:
+    """Two requests of a megabyte fit two megabytes and a half; computed, direct and as streams, a third is refused."""
+    works, mebibyte = Works(), 1 << 20
+    text = pb.RequestContext(request_id="x" * mebibyte)
+    symbols = np.ones((1, mebibyte // 4), np.float32)
+    async with served(works, max_queue=64, max_queue_bytes=5 * mebibyte // 2) as client:
+        calls = [
+            asyncio.create_task(
+                client.exchange("Transmit", (REQUEST, symbols), channel_pb2.TransmitResponse, TIMEOUT_S)
+            )
+            for _ in range(3)
+        ]
+        calls += [asyncio.create_task(client.call("Send", text, pb.RequestContext, TIMEOUT_S)) for _ in range(3)]
+        streams = [client.stream("Run", text, pb.RequestContext) for _ in range(3)]
+        assert [(await anext(stream)).request_id for stream in streams[:2]] == ["begun", "begun"]
+        with pytest.raises(LinkError, match=r"queue: 2.0 MiB are held already; come again in") as refusal:
+            await anext(streams[2])
+        assert refusal.value.retry_after_s is not None
+        await works.watcher.until(lambda: {"Transmit", "Send"} <= {outcome.rpc for outcome in works.watcher.outcomes})
+        assert {outcome.details.partition(";")[0] for outcome in works.watcher.outcomes} == {
+            "queue: 2.0 MiB are held already"
+        }
+        works.release.set()
+        works.direct_release.set()
+        await asyncio.gather(*calls)
+        assert [[answer async for answer in stream] for stream in streams[:2]] == [[], []]
 
 
 async def test_streams_have_the_same_limit() -> None:

@@ -155,6 +155,53 @@ async def test_work_under_way_ends_at_its_next_step_and_keeps_its_place_until_th
         thread.close()
 
 
+async def test_requests_hold_so_many_bytes_and_no_more(work: Work) -> None:
+    """Of 10 bytes, 4 compute and 4 wait; 3 more are refused and 2 are not, and what has left or ended makes room."""
+    thread = ModelThread(max_queue=10, max_bytes=10)
+    tasks = [run(thread, work, b"1111"), run(thread, work, b"2222")]
+    try:
+        await asyncio.to_thread(work.entered.wait, 60)
+        with pytest.raises(OverloadedError, match=r"^queue: .* MiB are held already; come again in 0\.25 s$") as full:
+            await run(thread, work, b"333")
+        assert full.value.retry_after_s == FIRST_RETRY_S
+        tasks.append(run(thread, work, b"44"))
+        await asyncio.sleep(0)
+        tasks.pop(1).cancel()
+        await asyncio.sleep(0)
+        tasks.append(run(thread, work, b"555"))
+        await asyncio.sleep(0)
+        work.release.set()
+        await asyncio.gather(*tasks)
+        assert work.order == [b"1111", b"44", b"555"]
+        for raw in (b"6" * 10, b"7" * 11):  # alone it has room, however large
+            await run(thread, work, raw)
+    finally:
+        work.release.set()
+        thread.close()
+
+
+async def test_an_error_gives_the_bytes_back() -> None:
+    thread = ModelThread(max_queue=10, max_bytes=10)
+
+    def refuse(raw: bytes, hop: Hop) -> bytes:
+        raise CodecError("image: missing")
+
+    try:
+        for _ in range(20):
+            with pytest.raises(CodecError):
+                await run(thread, refuse, b"123456789")
+    finally:
+        thread.close()
+
+
+def test_the_bytes_are_told_and_the_time_is_that_of_the_requests() -> None:
+    pace = Pace(1)
+    pace.add(0.5)
+    error = pace.overload(6, held_bytes=448 * 1024 * 1024)
+    assert str(error) == "queue: 448.0 MiB are held already; come again in 3.5 s"
+    assert error.retry_after_s == pace.overload(6).retry_after_s == pytest.approx(7 * 0.5)
+
+
 def test_the_time_to_come_again_is_queue_length_times_mean_time() -> None:
     pace = Pace(1)
     assert pace.overload(64).retry_after_s == FIRST_RETRY_S  # nothing is known yet
@@ -212,3 +259,24 @@ async def test_a_gate_without_a_line_serves_whoever_comes_to_a_free_place() -> N
             with pytest.raises(OverloadedError):
                 async with gate.passage():
                     raise AssertionError("two at once")
+
+
+async def test_calls_of_a_gate_hold_so_many_bytes_and_no_more() -> None:
+    gate, release = Gate(1, max_queue=10, max_bytes=10), asyncio.Event()
+
+    async def call(size_bytes: int) -> None:
+        async with gate.passage(size_bytes):
+            await release.wait()
+
+    tasks = [asyncio.create_task(call(size_bytes)) for size_bytes in (4, 4)]
+    await asyncio.sleep(0)
+    with pytest.raises(OverloadedError, match=r"^queue: .* MiB are held already; come again in 0\.25 s$"):
+        await call(3)
+    tasks.pop().cancel()
+    await asyncio.sleep(0)
+    tasks.append(asyncio.create_task(call(6)))
+    await asyncio.sleep(0)
+    release.set()
+    await asyncio.gather(*tasks)
+    for size_bytes in (10, 11):  # alone it has room, however large
+        await call(size_bytes)

@@ -66,6 +66,12 @@ def test_a_value_that_does_not_travel_is_refused_by_the_options_name(value: obje
             check()
 
 
+@pytest.mark.parametrize("value", [None, 2**63, math.nan, "\udcff"])
+def test_no_more_than_100_characters_of_an_options_name_are_repeated(value: object) -> None:
+    with pytest.raises(ValueError, match=r"^option '?x{100}'?: "):
+        check_option("x" * 3000, value)
+
+
 @pytest.mark.parametrize(("text", "expected"), [("0", 0), (" 7 ", 7), (7, 7), ("9223372036854775807", 2**63 - 1)])
 def test_a_seed(text: str | int, expected: int) -> None:
     assert arguments.seed(text) == expected

@@ -44,6 +44,13 @@ def test_every_checkpoint_has_a_route_by_its_name(decoders: tuple[Client, Client
     assert table.find("").name == table.default() == "deep"
 
 
+def test_no_more_than_100_characters_of_an_unknown_name_are_repeated(decoders: tuple[Client, Client]) -> None:
+    table = match(ENCODER, [(decoders[0], description(served("deep", "d1")))])
+    with pytest.raises(RouteError) as refusal:
+        table.find("x" * 3000)
+    assert str(refusal.value) == f"method: '{'x' * 100}' is not served by this link (served: deep)"
+
+
 def test_the_default_is_the_best_measured_of_the_highest_rate(decoders: tuple[Client, Client]) -> None:
     served_here = description(
         served("deep", "d1", kodak_psnr_db=30.4),

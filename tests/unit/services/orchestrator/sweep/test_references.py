@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,39 @@ def test_an_error_in_a_thread_ends_the_run(dataset: Dataset, store: Store, tmp_p
     broken = Dataset("set", (*dataset.images, ImageRef("set/2", tmp_path / "nosuch.png")))
     with pytest.raises(ImageError, match="nosuch"):
         computed(broken, store, sources=("jpeg",))
+
+
+async def test_what_was_computed_before_an_error_is_told_is_kept(
+    dataset: Dataset, store: Store, tmp_path: Path
+) -> None:
+    """One image, then the broken one, then another, whose five references wait behind the error."""
+    first, last = dataset.images
+    broken = Dataset("set", (first, ImageRef("set/broken", tmp_path / "nosuch.png"), last))
+    turns = {image: threading.Event() for image in broken.images}
+    ended = threading.Event()
+
+    class InTurn(ReferenceRun):
+        def _work(self, unit: Any, hand_over: Any, stop: Any) -> None:
+            assert turns[unit.image].wait(60)
+            super()._work(unit, hand_over, stop)
+            if unit.image == last:
+                ended.set()
+            elif unit.image != first:
+                turns[last].set()
+
+    run = InTurn(broken, digests(broken), spec(sources=("jpeg",)), store, None).run()
+    turns[first].set()
+    try:
+        assert await anext(run) == 1
+        turns[broken.images[1]].set()
+        assert await asyncio.to_thread(ended.wait, 60)
+        with pytest.raises(ImageError, match="nosuch"):
+            async for _ in run:
+                pass
+    finally:
+        for turn in turns.values():
+            turn.set()
+    assert sorted(item.image for item in store.references()) == ["set/0"] * 5 + ["set/1"] * 5
 
 
 def test_rates_that_padding_makes_differ_are_one() -> None:

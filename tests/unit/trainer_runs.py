@@ -1,0 +1,99 @@
+"""Tiny photographs, recipes and runs of the trainer, as several test files need them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from trainer import prepare, settings
+from trainer.build import build
+from trainer.learner import Learner
+
+RECIPE = """
+[method]
+name = "{method}"
+[method.config]
+{config}
+[data]
+folders = {folders}
+crop_px = 32
+batch_size = 4
+validation_every = 4
+validation_photos = 2
+validation_crop_px = 32
+initialise_photos = 0
+{data}
+[run]
+precision = "float32"
+memory_format = "channels_last"
+fused = true
+device = "cpu"
+log_steps = 1
+validate_minutes = 1e6
+tensorboard = {tensorboard}
+{more}
+"""
+DEEPJSCC = "stage_channels = [4, 6, 8, 8]\nlatent_channels = 8"
+KLTJSCC = "classes = 2\ntransmitter_channels = 4\nreceiver_channels = [4, 4]"
+STAGES = """
+[[curriculum]]
+until_fraction = 0.25
+snr_low_db = 14.0
+snr_high_db = 14.0
+[[curriculum]]
+until_fraction = 0.5
+snr_low_db = 5.0
+snr_high_db = 21.0
+"""
+LIMITED = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that writing beyond the limit fails, as on a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+from trainer.__main__ import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+Refused = Callable[..., str]
+
+
+def make_photos(folder: Path, count: int, level: int) -> Path:
+    folder.mkdir(parents=True)
+    for number in range(count):
+        Image.new("RGB", (40, 36), (level, number, 0)).save(folder / f"{level}_{number:03}.png")
+    return folder
+
+
+def write_recipe(path: Path, folders: list[Path], **values: str) -> Path:
+    named = "[" + ", ".join(f'"{folder}"' for folder in folders) + "]"
+    usual = {"method": "deepjscc", "config": DEEPJSCC, "data": "", "more": "", "tensorboard": "false"}
+    path.write_text(RECIPE.format(folders=named, **(usual | values)))
+    return path
+
+
+def learner_of(recipe_file: Path) -> Learner:
+    recipe = settings.load(recipe_file)
+    return Learner(recipe, build(recipe.method, 0), prepare.load_photos(recipe.data)[0], torch.device("cpu"))
+
+
+def train(recipe_file: Path, steps: int, folder: Path, *more: str) -> list[str]:
+    return ["train", str(recipe_file), "--steps", str(steps), "--out", str(folder), *more]
+
+
+def begin(*words: str, code: str = "", **variables: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, *(("-c", code) if code else ("-m", "trainer")), *words]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    said = process.communicate()[1]
+    assert "Traceback" not in said
+    return process.returncode, said
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
