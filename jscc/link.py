@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from jscc import channels, checkpoints, models
+from jscc.cards import default_folder
 from jscc.channels.awgn import Awgn
 from jscc.draws import Draws
 from jscc.limits import MAX_SEED, MAX_SIDE_PX, MAX_SNR_DB, MIN_SNR_DB
-from jscc.models import OptionValue
 from jscc.models._contract import (
     Criterion,
     Objective,
@@ -30,11 +30,11 @@ from jscc.models._contract import (
     SomeReceiver,
     SomeTransmitter,
 )
+from jscc.options import OptionValue
 from jscc.signals import ChannelState, Side, bandwidth_ratio, noise_generator
 
 __all__ = ["Link", "Received", "Sent", "load"]
 
-SHIPPED = Path(__file__).parents[1] / "checkpoints"
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -181,19 +181,20 @@ class Link(nn.Module):
         return found._replace(x_hat=found.x_hat.float())
 
 
-def load(name: str, folder: Path = SHIPPED, device: str = "cpu") -> Link:
+def load(name: str, folder: Path | None = None, device: str = "cpu") -> Link:
     """Load a link from checkpoints, in evaluation mode and without gradients of its weights.
 
     Args:
         name: of the checkpoint, such as "kltjscc"; where its method is only another receiver, the transmitter comes
             from the checkpoint that it listens to.
-        folder: of weights and cards; those that are shipped unless told otherwise.
+        folder: of weights and cards; `jscc.cards.default_folder` when None, as for services and command line.
         device: where to compute.
 
     Raises:
         UnknownMethodError: there is no such checkpoint; lists those that there are.
         CheckpointError: one is missing or damaged.
     """
+    folder = default_folder() if folder is None else folder
     cards = checkpoints.cards(folder)
     found = {card.name: card for card in cards}.get(name)
     if found is None:

@@ -61,7 +61,7 @@ def _train(choice: argparse.Namespace) -> None:
     budget = Budget(*limits)
     with parallel.team(recipe.run.device) as team:
         resume = choice.resume or team.largest([parallel.restarts()])[0] > 0
-        plan = prepare.Plan(recipe, choice.config, folder, budget, resume, choice.start)
+        plan = prepare.TrainingPlan(recipe, choice.config, folder, budget, resume, choice.start)
         prepared = prepare.start(plan, team)
         try:
             prepared.go()

@@ -19,12 +19,12 @@ SNRS_DB = (-5.0, 0.0, 5.0, 10.0, 15.0, 20.0)
 
 
 @dataclass(frozen=True)
-class Row:
+class SnrQuality:
     """Quality at one SNR.
 
     Attributes:
         snr_db: channel SNR.
-        psnr_db: mean over images of the PSNR of the 8-bit image.
+        psnr_db: mean over images of the PSNR of the 8-bit image, which is at most 100 dB.
         ms_ssim: mean over images; None when an image is too small.
     """
 
@@ -72,7 +72,7 @@ def mean_psnr_db(originals: Iterable[Pixels], received: Iterable[Pixels]) -> flo
 
 def evaluate(
     link: Link, dataset: Dataset, snrs_db: Sequence[float], precision: str, told_above_db: float = 0.0
-) -> list[Row]:
+) -> list[SnrQuality]:
     """Score a link on a data set, one whole image at a time, and print the table as it grows.
 
     Args:
@@ -90,12 +90,12 @@ def evaluate(
         found = [scores.score(x, x_hat, None) for x, x_hat in zip(images.values(), received, strict=True)]
         similar = [item.ms_ssim for item in found if item.ms_ssim is not None]
         mean_ms_ssim = sum(similar) / len(similar) if len(similar) == len(found) else None
-        rows.append(Row(snr_db, sum(item.psnr_db for item in found) / len(found), mean_ms_ssim))
+        rows.append(SnrQuality(snr_db, sum(item.psnr_db for item in found) / len(found), mean_ms_ssim))
         print(format_row(rows[-1]), flush=True)
     return rows
 
 
-def format_row(row: Row) -> str:
+def format_row(row: SnrQuality) -> str:
     """Return a row of the printed table."""
     similar = "-" if row.ms_ssim is None else f"{row.ms_ssim:.4f}"
     return f"{row.snr_db:6.1f} dB   PSNR {row.psnr_db:6.2f} dB   MS-SSIM {similar}"

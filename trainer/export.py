@@ -86,10 +86,15 @@ def training_record(run: Path, recipe: Recipe, state: dict[str, Any]) -> dict[st
         "hardware": _all_of(environments, "device"),
         **{key: _all_of(environments, key) for key in ("precision", "memory_format", "fused")},
         "torch": _all_of(environments, "torch"),
-        "git": _all_of(environments, "git"),
+        "git": sorted({_commit(record) for record in environments}),
         "started": environments[0]["started"] if environments else "",
         "validation": read_rows(run / VALIDATION_FILE),
     }
+
+
+def _commit(record: dict[str, Any]) -> str:
+    """Return the commit that a start of the run stood on, and whether the code was that of no commit."""
+    return f"{record.get('git', '')}{' and changes' if record.get('git_changes') else ''}"
 
 
 def _all_of(records: list[dict[str, Any]], key: str) -> list[Any]:

@@ -13,7 +13,7 @@ from jscc.link import Link
 from jscc.seeds import derive_seed
 from trainer import execution
 from trainer.data import Crops, Photos
-from trainer.losses import Loss, Reference, mse_per_image, psnr_db
+from trainer.losses import Loss, ReferenceMse, mse_per_image, psnr_db
 from trainer.objective import wrap
 from trainer.optimisation import Optimiser, ema_decay, update_average
 from trainer.parallel import Team
@@ -21,7 +21,7 @@ from trainer.settings import Recipe
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a run is.
 
     Attributes:
@@ -49,7 +49,7 @@ class Learner:
         photos: Photos,
         device: torch.device,
         team: Team | None = None,
-        reference: Reference | None = None,
+        reference: ReferenceMse | None = None,
     ) -> None:
         """Start at step 0.
 
@@ -65,7 +65,7 @@ class Learner:
             ValueError: the loss needs what is missing, or the batch cannot be shared out evenly.
         """
         self.recipe = recipe = execution.settled(recipe, device)
-        self.progress = Progress()
+        self.progress = TrainingProgress()
         self.team = team or Team()
         self.photos = photos.to(device)
         self.link = link.to(device)
@@ -167,7 +167,7 @@ class Learner:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from state()."""
-        self.progress = Progress(**state["progress"])
+        self.progress = TrainingProgress(**state["progress"])
         self.link.load_state_dict(state["link"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])

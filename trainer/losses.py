@@ -16,7 +16,7 @@ _REFERENCE_SNRS_DB = tuple(range(-30, 61, 2))
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceMse:
     """An error as a function of the SNR: linear in decibels between the table's SNRs, constant beyond them.
 
     Attributes:
@@ -39,7 +39,7 @@ class Reference:
         return torch.lerp(logarithm[above - 1], logarithm[above], share).exp()
 
 
-def linear_reference(images: list[Tensor], rho: float) -> Reference:
+def linear_reference(images: list[Tensor], rho: float) -> ReferenceMse:
     """Return the error of the linear analog code: Karhunen-Loeve transform of 16x16 patches, water-filled powers.
 
     Args:
@@ -52,13 +52,13 @@ def linear_reference(images: list[Tensor], rho: float) -> Reference:
     kept = min(len(code.variance), max(1, round(rho * len(code.variance))))
     gain, weight = code.gains(snr_db, kept)
     left = ((1 - gain * weight) * code.variance[:kept]).sum(dim=1)  # the LMMSE error is lambda (1 - g w)
-    return Reference(snr_db, (left + code.variance[kept:].sum()) / len(code.variance))
+    return ReferenceMse(snr_db, (left + code.variance[kept:].sum()) / len(code.variance))
 
 
 class Loss:
     """The loss of a recipe; `of` binds it to the SNRs of a batch."""
 
-    def __init__(self, settings: LossSettings, device: torch.device, reference: Reference | None = None) -> None:
+    def __init__(self, settings: LossSettings, device: torch.device, reference: ReferenceMse | None = None) -> None:
         """Load what the loss needs.
 
         Args:
@@ -71,10 +71,10 @@ class Loss:
         """
         self.settings = settings
         if settings.reference_snr_db:
-            reference = Reference(torch.tensor(settings.reference_snr_db), torch.tensor(settings.reference_mse))
+            reference = ReferenceMse(torch.tensor(settings.reference_snr_db), torch.tensor(settings.reference_mse))
         if settings.kind == "snr_balanced_mse" and reference is None:
             raise ValueError("loss: kind 'snr_balanced_mse' needs reference_snr_db and reference_mse")
-        self.reference = reference and Reference(reference.snr_db.to(device), reference.mse.to(device))
+        self.reference = reference and ReferenceMse(reference.snr_db.to(device), reference.mse.to(device))
         perceptual.require(settings)
         self.lpips = perceptual.lpips(device) if settings.lpips_weight else None
 

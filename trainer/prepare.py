@@ -18,7 +18,7 @@ from trainer import data, environment, execution, perceptual, run_folder, source
 from trainer.build import build, method_config, take_over
 from trainer.data import Photos
 from trainer.learner import Learner
-from trainer.losses import Reference, linear_reference
+from trainer.losses import ReferenceMse, linear_reference
 from trainer.optimisation import Budget, parameter_groups
 from trainer.parallel import Team
 from trainer.settings import DataSettings, Recipe
@@ -29,7 +29,7 @@ REFERENCE_PHOTOS = 300
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What is asked for.
 
     Attributes:
@@ -49,7 +49,7 @@ class Plan:
     start: Path | None = None
 
 
-def start(plan: Plan, team: Team | None = None) -> Run:
+def start(plan: TrainingPlan, team: Team | None = None) -> Run:
     """Prepare a run: photos and, at step 0, shipped weights or the method's own initialisation; else the run's state.
 
     Args:
@@ -86,7 +86,7 @@ def start(plan: Plan, team: Team | None = None) -> Run:
     return Run(learner, folder, plan.budget, validation_images(validation, recipe.data))
 
 
-def _link(plan: Plan, begins: bool) -> tuple[Link, Card | None]:
+def _link(plan: TrainingPlan, begins: bool) -> tuple[Link, Card | None]:
     """Build the link, with the weights of the plan's checkpoint and its card where a run begins with one.
 
     Raises:
@@ -147,7 +147,7 @@ def load_photos(settings: DataSettings) -> tuple[Photos, Photos]:
 
 def validation_images(photos: Photos, settings: DataSettings) -> dict[str, Pixels]:
     """Return centre crops of some validation photos by id."""
-    chosen = sources.spread(len(photos), settings.validation_photos)
+    chosen = sources.evenly_spread(len(photos), settings.validation_photos)
     return {
         f"validation/{photos.names[index]}": data.centre_crop(photos.image(index), settings.validation_crop_px)
         for index in chosen
@@ -155,10 +155,10 @@ def validation_images(photos: Photos, settings: DataSettings) -> dict[str, Pixel
 
 
 def _some(photos: Photos, wanted: int) -> list[torch.Tensor]:
-    return [photos.image(index) for index in sources.spread(len(photos), wanted)]
+    return [photos.image(index) for index in sources.evenly_spread(len(photos), wanted)]
 
 
-def _reference(recipe: Recipe, photos: Photos) -> Reference | None:
+def _reference(recipe: Recipe, photos: Photos) -> ReferenceMse | None:
     """Return the error of the linear code, for the loss that needs it and has no table of its own."""
     if recipe.loss.kind != "snr_balanced_mse" or recipe.loss.reference_snr_db:
         return None

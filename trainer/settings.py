@@ -92,7 +92,7 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
-class ChannelSettings:
+class SnrSettings:
     """AWGN with an SNR per sample, uniform in [snr_low_db, snr_high_db].
 
     Attributes:
@@ -249,7 +249,7 @@ class Recipe:
 
     method: MethodSettings
     data: DataSettings = field(default_factory=DataSettings)
-    channel: ChannelSettings = field(default_factory=ChannelSettings)
+    channel: SnrSettings = field(default_factory=SnrSettings)
     curriculum: tuple[StageSettings, ...] = ()
     loss: LossSettings = field(default_factory=LossSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)

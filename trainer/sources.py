@@ -25,7 +25,7 @@ def split(names: tuple[str, ...], every: int) -> tuple[list[int], list[int]]:
     return [index for index in range(len(names)) if index not in validation], sorted(validation)
 
 
-def spread(count: int, wanted: int) -> list[int]:
+def evenly_spread(count: int, wanted: int) -> list[int]:
     """Return `wanted` indices (or all) that are evenly spread over range(count)."""
     wanted = min(count, wanted)
     return [index * count // wanted for index in range(wanted)]

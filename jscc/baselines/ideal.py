@@ -71,7 +71,7 @@ class CodedImage:
 
 
 @dataclass(frozen=True, eq=False)
-class Transmission:
+class IdealTransmission:
     """What became of one image.
 
     Attributes:
@@ -164,7 +164,7 @@ def mean_colour(pixels: Pixels) -> Pixels:
     return np.broadcast_to(colour, pixels.shape).copy()
 
 
-def rate_adaptive(image: CodedImage, rho: float, snr_db: float) -> Transmission:
+def rate_adaptive(image: CodedImage, rho: float, snr_db: float) -> IdealTransmission:
     """Send an image with the best quality that fits this SNR.
 
     Args:
@@ -178,7 +178,7 @@ def rate_adaptive(image: CodedImage, rho: float, snr_db: float) -> Transmission:
     return fixed_rate(image, rho, snr_db, snr_db)
 
 
-def fixed_rate(image: CodedImage, rho: float, design_snr_db: float, snr_db: float) -> Transmission:
+def fixed_rate(image: CodedImage, rho: float, design_snr_db: float, snr_db: float) -> IdealTransmission:
     """Send an image with the best quality that fits the design SNR, whatever the channel's SNR is.
 
     The file arrives if the channel's capacity carries its bits: from `needed_snr_db` of its size on, which is a little
@@ -197,8 +197,8 @@ def fixed_rate(image: CodedImage, rho: float, design_snr_db: float, snr_db: floa
     budget = budget_bits(uses, snr_db)
     quality = image.best_quality(budget_bits(uses, design_snr_db))
     if quality is None:
-        return Transmission(mean_colour(image.pixels), None, 0, budget, False)
+        return IdealTransmission(mean_colour(image.pixels), None, 0, budget, False)
     size = image.size_bits(quality)
     if size > budget:
-        return Transmission(mean_colour(image.pixels), quality, size, budget, False)
-    return Transmission(decode(image.file(quality)), quality, size, budget, True)
+        return IdealTransmission(mean_colour(image.pixels), quality, size, budget, False)
+    return IdealTransmission(decode(image.file(quality)), quality, size, budget, True)

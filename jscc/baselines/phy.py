@@ -68,7 +68,7 @@ class Frame:
         return self.blocks * (self.info_bits - CRC_BITS) // 8 - LENGTH_BYTES
 
 
-def plan(mcs: Mcs, symbols: int) -> Frame:
+def divide(mcs: Mcs, symbols: int) -> Frame:
     """Divide real symbols into as few equal blocks as the code allows."""
     longest = _INFO_BITS[mcs.code_rate > 1 / 3]
     blocks = max(1, math.ceil(symbols * mcs.efficiency / longest))

@@ -38,7 +38,7 @@ def count_failures(mcs: Mcs, snr_db: float, blocks: int, seed: int = 0) -> int:
         blocks: how many are sent.
         seed: of bits and noise.
     """
-    generator, frame = torch.Generator().manual_seed(seed), phy.plan(mcs, SYMBOLS)
+    generator, frame = torch.Generator().manual_seed(seed), phy.divide(mcs, SYMBOLS)
     deviation, failures = 10 ** (-snr_db / 20), 0
     for start in range(0, blocks, _GROUP_BLOCKS):
         shape = (min(_GROUP_BLOCKS, blocks - start), frame.info_bits - phy.CRC_BITS)
@@ -77,7 +77,7 @@ def measure_threshold(mcs: Mcs, blocks: int = 48, report: Callable[[str], None] 
     while failures(step, blocks) < 0.5:
         step -= 1
     centre_db, deviation_db = fit({step * _STEP_DB: count for step, count in counts.items()})
-    tail = NormalDist().inv_cdf(1 - FRAME_FAILURES / phy.plan(mcs, SYMBOLS).blocks)
+    tail = NormalDist().inv_cdf(1 - FRAME_FAILURES / phy.divide(mcs, SYMBOLS).blocks)
     threshold_db = centre_db + tail * deviation_db
     report(f"{mcs.name}: half fail at {centre_db:.2f} dB (deviation {deviation_db:.2f}), 1 % at {threshold_db:.2f} dB")
     return replace(mcs, threshold_db=-(-round(threshold_db, 2) * 10 // 1) / 10)

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jscc import config
+from jscc.options import OptionValue
 
 if TYPE_CHECKING:
     from jscc.models._contract import ReceiveOptions, SendOptions, SomeConfig, SomeReceiver, SomeTransmitter
-
-OptionValue = int | float | bool | str
 
 
 @dataclass(frozen=True)

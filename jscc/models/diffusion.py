@@ -1,4 +1,6 @@
-"""Diffusion receiver: a conditional DDPM that refines the image of DeepJSCC's receiver.
+"""Diffusion receiver: what DeepJSCC's image lacks, estimated from noise by a conditional diffusion network.
+
+In one step unless asked for more: then it is a regression with a perceptual loss, not sampling.
 
 Source: the paper, section 3.4, after J. Ho, A. Jain and P. Abbeel, "Denoising Diffusion Probabilistic Models", NeurIPS
 2020, and J. Song, C. Meng and S. Ermon, "Denoising Diffusion Implicit Models", ICLR 2021; velocity prediction after

@@ -112,7 +112,7 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
         """Return symbols [k] and codes [5] of one image [3, H, W]."""
         cancel.check()
         index = mcs.choose(snr_db) if options.mcs == ADAPTIVE else options.mcs
-        frame = phy.plan(mcs.TABLE[index], self.config.layout(x.shape[1], x.shape[2], options).channel_uses)
+        frame = phy.divide(mcs.TABLE[index], self.config.layout(x.shape[1], x.shape[2], options).channel_uses)
         samples = x.mul(_WHITE).round().clamp(0, _WHITE)
         file = _best_file(samples, self.config.codec, frame.capacity_bytes)
         z = phy.filler(frame.symbols, frame.mcs.bits_per_symbol) if file is None else phy.send(frame, file)
@@ -177,7 +177,7 @@ def _receive(y: Tensor, codes: Tensor, noise_power: Tensor, size_px: tuple[int, 
     if codes[0] == NOTHING:
         return colour
     scale = float(signals.dequantise_log2(codes[1], *SCALE_LOG2, CODE_BITS))
-    file = phy.receive(phy.plan(mcs.TABLE[int(codes[0])], len(y)), scale * y, scale**2 * noise_power)
+    file = phy.receive(phy.divide(mcs.TABLE[int(codes[0])], len(y)), scale * y, scale**2 * noise_power)
     pixels = None if file is None else _decode(file)
     if pixels is None or pixels.shape[:2] != size_px:
         return colour

@@ -18,6 +18,9 @@ from jscc.quality.lpips import Lpips
 
 Pixels = npt.NDArray[np.uint8]
 
+MAX_PSNR_DB = 100.0
+"""PSNR of identical images, and the most that any pair has: so a perfect image leaves a mean finite."""
+
 MIN_SIDE_PX = {
     "psnr_db": 1,
     "ssim": structural.MIN_SIDE_PX,
@@ -32,7 +35,7 @@ class Scores:
     """The quality of one received image; None where a metric is not defined or not available.
 
     Attributes:
-        psnr_db: peak signal-to-noise ratio in dB over all RGB samples; infinity for identical images.
+        psnr_db: peak signal-to-noise ratio in dB over all RGB samples, at most 100 dB, as of identical images.
         ssim: structural similarity, mean over RGB, -1..1, 1 for identical images.
         ms_ssim: multi-scale structural similarity of 5 scales, mean over RGB, 0..1, 1 for identical images.
         lpips: learned perceptual distance, from 0 for identical images; lower is better.
@@ -45,7 +48,7 @@ class Scores:
 
 
 def psnr_db(reference: Pixels, received: Pixels) -> float:
-    """Return the PSNR in dB of [H, W, 3] uint8 images; `float("inf")` if they are identical.
+    """Return the PSNR in dB of [H, W, 3] uint8 images, at most MAX_PSNR_DB, as of identical ones.
 
     The squared error is summed in whole numbers, so the value has no rounding error of its own.
 
@@ -56,8 +59,8 @@ def psnr_db(reference: Pixels, received: Pixels) -> float:
     difference = reference.astype(np.int32) - received
     squared_error = int(np.sum(difference * difference, dtype=np.int64))
     if squared_error == 0:
-        return float("inf")
-    return float(10.0 * np.log10(255.0**2 * difference.size / squared_error))
+        return MAX_PSNR_DB
+    return min(MAX_PSNR_DB, float(10.0 * np.log10(255.0**2 * difference.size / squared_error)))
 
 
 def score(reference: Pixels, received: Pixels, lpips: Lpips | None) -> Scores:

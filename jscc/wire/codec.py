@@ -134,14 +134,19 @@ def decode_plain(message_type: type[M], raw: bytes) -> M:
     return _parse(message_type, raw)
 
 
-def check(message_type: type[Message], raw: bytes) -> None:
-    """Check in about a millisecond at most, whatever arrived, that bytes are worth parsing as a message with a tensor.
+def check(message_type: type[Message], raw: bytes) -> pb.RequestContext:
+    """Check in about a millisecond at most, whatever arrived, that bytes are worth parsing as a request with a tensor.
+
+    Returns:
+        The names of the request, themselves not checked; empty where it has none.
 
     Raises:
         OversizeError: the message has more bytes beside its tensor, or more fields, than a stated limit.
         CodecError: the bytes are no message, or its tensor is missing.
     """
-    _take_apart(message_type, raw)
+    request: Any = _parse(message_type, _take_apart(message_type, raw)[0])
+    context: pb.RequestContext = request.context
+    return context
 
 
 def _take_apart(message_type: type[Message], raw: bytes) -> tuple[bytes, bytes, Span]:

@@ -1,7 +1,6 @@
 """Between the messages' small parts and plain values. Both ends check what arrives here."""
 
 import dataclasses
-import logging
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -14,13 +13,11 @@ from jscc.wire.v1 import symbols_pb2 as pb
 
 MAX_REQUEST_ID = 200
 
-_log = logging.getLogger(__name__)
-
 T = TypeVar("T")
 
 
 def check_context(context: pb.RequestContext) -> None:
-    """Check what every request carries, and log the request's name.
+    """Check what every request carries.
 
     Raises:
         CodecError: the name is too long or the seed out of its range; names the field.
@@ -29,7 +26,6 @@ def check_context(context: pb.RequestContext) -> None:
         raise CodecError(f"context.request_id: {len(context.request_id)} characters, the limit is {MAX_REQUEST_ID}")
     if context.seed > MAX_SEED:
         raise CodecError(f"context.seed: {context.seed} is outside 0..2^63 - 1")
-    _log.info("request %s", context.request_id)
 
 
 def require(message: Message, *fields: str) -> None:

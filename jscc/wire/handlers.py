@@ -14,6 +14,7 @@ from jscc.cancel import AbandonedError, Cancellation
 from jscc.wire import codec
 from jscc.wire.codec import Hop
 from jscc.wire.errors import status_of
+from jscc.wire.log import MAX_NAME, about
 from jscc.wire.queue import Gate, ModelThread
 from jscc.wire.service import Direct, Observer, Outcome, Pipeline, Service, Stream
 from jscc.wire.v1 import symbols_pb2 as pb
@@ -75,6 +76,7 @@ class _Call:
 @asynccontextmanager
 async def _calling(service: Service, rpc: str, context: Any) -> AsyncIterator[_Call]:
     """Turn every error inside the block into a status, and tell the observers how the call ended."""
+    about(rpc=rpc)
     call = _Call(rpc, service.observers, Cancellation(context.time_remaining()))
     try:
         yield call
@@ -94,7 +96,9 @@ def _compute_handler(service: Service, rpc: str, pipeline: Pipeline[Any, Any, An
     async def handle(raw: bytes, context: Any) -> bytes:
         async with _calling(service, rpc, context) as call:
             hop = Hop.start(call.begun_ns, len(raw))
-            codec.check(pipeline.request_type, raw)  # before it can make others wait
+            named = codec.check(pipeline.request_type, raw)  # before it can make others wait
+            about(rpc=rpc, request_id=named.request_id, method=named.method, checkpoint=named.checkpoint_digest)
+            _log.info("request %s", named.request_id[:MAX_NAME])
             answer = await thread.run(pipeline, raw, hop, call.caller)
             call.record = hop.timing
         return answer

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 from jscc import cancel
@@ -102,6 +103,7 @@ class _Entry:
     hop: Hop
     caller: Cancellation
     answer: "Future[bytes]" = field(default_factory=Future)
+    names: Context = field(default_factory=copy_context)  # so that the thread's lines of the log are the request's
 
 
 class ModelThread:
@@ -167,7 +169,7 @@ class ModelThread:
             self._free(entry)
             return
         try:
-            answer = self._timed(entry)
+            answer = entry.names.run(self._timed, entry)
         except BaseException as error:  # whatever it is, it is the caller's, and the thread goes on
             self._free(entry)
             entry.answer.set_exception(error)

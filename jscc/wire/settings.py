@@ -1,13 +1,11 @@
 """Settings that every service reads from its environment."""
 
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
-import structlog
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings
 
@@ -72,23 +70,3 @@ def clear_errors() -> Iterator[None]:
     except (ValueError, LookupError, OSError) as error:
         print(str(error.args[0] if len(error.args) == 1 else error), file=sys.stderr)
         sys.exit(2)
-
-
-def log_to_stderr(service: str, level: str) -> None:
-    """Log one JSON object per line with time, level, service and event."""
-    chain: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        lambda _logger, _name, event: {"service": service, **event},
-    ]
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=chain,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.JSONRenderer(),
-        ],
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=level, handlers=[handler], force=True)

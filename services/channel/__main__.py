@@ -2,7 +2,8 @@
 
 from jscc.serving.runtime import start_torch
 from jscc.wire import server
-from jscc.wire.settings import clear_errors, log_to_stderr, read
+from jscc.wire.log import log_to_stderr
+from jscc.wire.settings import clear_errors, read
 from services.channel.servicer import ChannelServicer
 from services.channel.settings import ChannelSettings
 

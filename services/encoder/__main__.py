@@ -3,7 +3,8 @@
 from jscc.serving.host import Host
 from jscc.serving.runtime import start_torch
 from jscc.wire import server
-from jscc.wire.settings import clear_errors, log_to_stderr, read
+from jscc.wire.log import log_to_stderr
+from jscc.wire.settings import clear_errors, read
 from services.encoder.servicer import EncoderServicer
 from services.encoder.settings import EncoderSettings
 

@@ -5,7 +5,8 @@ import sys
 from jscc.serving.runtime import start_torch
 from jscc.wire import server
 from jscc.wire.errors import LinkError
-from jscc.wire.settings import clear_errors, log_to_stderr, read
+from jscc.wire.log import log_to_stderr
+from jscc.wire.settings import clear_errors, read
 from services.orchestrator.servicer import OrchestratorServicer
 from services.orchestrator.settings import OrchestratorSettings
 

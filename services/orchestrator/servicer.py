@@ -15,11 +15,12 @@ from jscc.images import ImageTooLargeError, encode_png
 from jscc.wire import codec
 from jscc.wire.describe import description
 from jscc.wire.errors import TooLargeError
+from jscc.wire.log import about
 from jscc.wire.service import Service
 from jscc.wire.v1 import orchestrator_pb2 as pb
 from services.orchestrator import messages
 from services.orchestrator.link.serving import clients_of, until_serving
-from services.orchestrator.link.star import Addresses, Link
+from services.orchestrator.link.star import Addresses, Star
 from services.orchestrator.link.transmission import Engine, load_lpips
 from services.orchestrator.link.vigil import Vigil
 from services.orchestrator.report.write import write_report
@@ -51,7 +52,7 @@ class OrchestratorServicer:
         decoders = tuple(settings.decoder_address.split(","))
         addresses = Addresses(settings.encoder_address, settings.channel_address, decoders)
         await until_serving(addresses, settings.start_timeout_s, _log.warning)
-        link = await self._opened.enter_async_context(Link(addresses))
+        link = await self._opened.enter_async_context(Star(addresses))
         vigil = await self._opened.enter_async_context(Vigil(clients_of(addresses), _log.warning))
         await link.discover()
         self._engine = Engine(link, await asyncio.to_thread(load_lpips, _log.warning), settings.concurrency, vigil)
@@ -71,6 +72,7 @@ class OrchestratorServicer:
         """
         request = codec.decode_plain(pb.SendImageRequest, raw)
         job = messages.job_of(request)
+        about(rpc="SendImage", request_id=job.request_id, method=job.method)
         try:
             transmission = await self._engine.transmit(job, request.image_file)
         except ImageTooLargeError as error:
@@ -91,6 +93,7 @@ class OrchestratorServicer:
             raise ValueError(f"name: '{request.name[:100]}' must be 1 to 100 letters, digits, '.', '_' or '-'")
         if request.name in self._running:
             raise ValueError(f"name: the sweep '{request.name}' is running already")
+        about(rpc="RunSweep", request_id=request.name)
         self._running.add(request.name)
         try:
             async with aclosing(self._sweep(request)) as answers:
@@ -102,7 +105,7 @@ class OrchestratorServicer:
     async def _sweep(self, request: pb.RunSweepRequest) -> AsyncGenerator[pb.RunSweepResponse]:
         spec = messages.spec_of(request, self._settings.concurrency, self._settings.start_timeout_s)
         dataset = await asyncio.to_thread(open_offered, request.dataset or "kodak", _offered())
-        run = whole.Run(spec, dataset, self._settings.runs / request.name, f"RunSweep {request.name}")
+        run = whole.SweepRun(spec, dataset, self._settings.runs / request.name, f"RunSweep {request.name}")
         digests = await asyncio.to_thread(check_images, run.dataset.images)
         checked = await whole.plan(self._engine, run, digests)
         with whole.open_store(run.folder) as store:

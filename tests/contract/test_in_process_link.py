@@ -192,3 +192,14 @@ def test_a_method_that_is_only_another_receiver_gets_the_transmitter_that_it_lis
     assert isinstance(refined.transmitter, deepjscc.Transmitter)
     expected = link.load("deepjscc").transmitter.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in refined.transmitter.state_dict().items())
+
+
+def test_a_link_takes_the_checkpoints_that_services_and_command_line_take(
+    tiny_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the folder that one stands in, if it has any."""
+    (tmp_path / "checkpoints").symlink_to(tiny_checkpoints)
+    monkeypatch.chdir(tmp_path)
+    expected = link.load("deepjscc", tiny_checkpoints).state_dict()
+    found = link.load("deepjscc").state_dict()
+    assert {name: tensor.shape for name, tensor in found.items()} == {n: w.shape for n, w in expected.items()}

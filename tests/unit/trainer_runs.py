@@ -39,6 +39,7 @@ tensorboard = {tensorboard}
 """
 DEEPJSCC = "stage_channels = [4, 6, 8, 8]\nlatent_channels = 8"
 KLTJSCC = "classes = 2\ntransmitter_channels = 4\nreceiver_channels = [4, 4]"
+MODEL_BASED = "stage_channels = [4, 4, 8]\nlatent_channels = 8\niterations = 2\ndenoiser_channels = 4"
 STAGES = """
 [[curriculum]]
 until_fraction = 0.25

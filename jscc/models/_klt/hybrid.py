@@ -38,7 +38,7 @@ _NONE = LEVELS - 1
 
 
 @dataclass(frozen=True)
-class Plan:
+class HybridPlan:
     """What both ends know of an image's k channel uses, one for each coefficient by falling variance.
 
     The digital uses are the last ones, in the places of the weakest coefficients.
@@ -67,7 +67,7 @@ def word_energy(noise_power: Tensor, margin_db: Tensor) -> Tensor:
     return noise_power.double() * (_WORD_ENERGY * torch.pow(10, margin_db.double() / 10))
 
 
-def plan(levels: Tensor, noise_power: Tensor, word_energy: Tensor, threshold: Tensor) -> Plan:
+def plan(levels: Tensor, noise_power: Tensor, word_energy: Tensor, threshold: Tensor) -> HybridPlan:
     """Divide channel uses and power between bits and linear code, by whole numbers alone where both ends must agree.
 
     Args:
@@ -91,7 +91,7 @@ def plan(levels: Tensor, noise_power: Tensor, word_energy: Tensor, threshold: Te
     linear = torch.arange(channel_uses, device=levels.device) < channel_uses - words[:, None] * convolutional.CHIPS
     count = classes.histogram(left, linear.double())
     power = classes.water_fill(count, noise_power.double()[:, None], total[:, None])
-    return Plan(
+    return HybridPlan(
         bits=bits,
         place=place,
         words=words,
@@ -140,7 +140,7 @@ def _bits(levels: Tensor, threshold: Tensor) -> Tensor:
     return bits
 
 
-def quantise(code: Plan, values: Tensor) -> tuple[Tensor, Tensor]:
+def quantise(code: HybridPlan, values: Tensor) -> tuple[Tensor, Tensor]:
     """Tell coefficients by bits.
 
     Args:
@@ -160,7 +160,7 @@ def quantise(code: Plan, values: Tensor) -> tuple[Tensor, Tensor]:
     return signs[:, :-1], torch.cat([left, values[:, code.bits.shape[1] :]], dim=1)
 
 
-def dequantise(code: Plan, signs: Tensor) -> tuple[Tensor, Tensor]:
+def dequantise(code: HybridPlan, signs: Tensor) -> tuple[Tensor, Tensor]:
     """Return values and their variances [B, k] in units of the coefficients' deviations from expected signs [B, n]."""
     weights = _weights(code)
     expected = F.pad(signs, (0, 1)).gather(1, code.place.flatten(1)).view_as(weights)
@@ -170,14 +170,14 @@ def dequantise(code: Plan, signs: Tensor) -> tuple[Tensor, Tensor]:
     return F.pad(values, (0, missing)), F.pad(doubt, (0, missing))
 
 
-def _weights(code: Plan) -> Tensor:
+def _weights(code: HybridPlan) -> Tensor:
     """Return what each bit adds or takes away, [B, j, 5]: a uniform quantiser's value is a sum of signed halves."""
     number = torch.arange(_MOST_BITS, device=code.bits.device)
     half = torch.exp2((code.bits[:, :, None] - 2 - number).float())
     return torch.where(number < code.bits[:, :, None], _table(_STEPS, half.device)[code.bits][:, :, None] * half, 0)
 
 
-def send(code: Plan, signs: Tensor) -> Tensor:
+def send(code: HybridPlan, signs: Tensor) -> Tensor:
     """Return the symbols [B, k] of the bits; 0 in the linear uses."""
     words = signs.view(len(signs), -1, convolutional.BITS)
     used = torch.arange(words.shape[1], device=signs.device) < code.words[:, None]
@@ -185,7 +185,7 @@ def send(code: Plan, signs: Tensor) -> Tensor:
     return F.pad(chips.flatten(1).flip(1), (code.power.shape[1] - chips[0].numel(), 0))
 
 
-def receive(code: Plan, y: Tensor, noise_power: Tensor, words: int | None = None) -> Tensor:
+def receive(code: HybridPlan, y: Tensor, noise_power: Tensor, words: int | None = None) -> Tensor:
     """Return the bits as expected signs.
 
     Args:

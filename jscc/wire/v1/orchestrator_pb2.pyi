@@ -118,7 +118,7 @@ class Quality(_message.Message):
     MS_SSIM_FIELD_NUMBER: _builtins.int
     LPIPS_FIELD_NUMBER: _builtins.int
     psnr_db: _builtins.float
-    """Peak signal-to-noise ratio in dB; infinite for equal images."""
+    """Peak signal-to-noise ratio in dB, at most 100, as of equal images."""
     ssim: _builtins.float
     """Structural similarity, at most 1."""
     ms_ssim: _builtins.float

@@ -205,7 +205,7 @@ def sweep(
     """Sweep images, methods, SNRs and noise draws; resume what is in --out; write the report."""
     from jscc.data import open_dataset
     from services.orchestrator.cli import terminal, transmit
-    from services.orchestrator.cli.progress import Bars
+    from services.orchestrator.cli.progress import SweepBars
     from services.orchestrator.report.write import write_report
     from services.orchestrator.results.store import DATABASE, Store, read
     from services.orchestrator.sweep import whole
@@ -227,7 +227,7 @@ def sweep(
         "concurrency": concurrency,
         "patience_s": patience_s,
     }
-    run = whole.Run(
+    run = whole.SweepRun(
         spec=_checked(lambda fields: SweepSpec(**fields), asked),
         dataset=_checked(open_dataset, dataset),
         folder=out,
@@ -237,7 +237,7 @@ def sweep(
     if run.dataset.note:
         _say(run.dataset.note)
     try:
-        with Bars(errors, out) as bars:
+        with SweepBars(errors, out) as bars:
             _run(whole.run_sweep(run, _addresses(encoder, channel, decoder), bars))
     except typer.Exit:
         if (out / DATABASE).is_file():

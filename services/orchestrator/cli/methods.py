@@ -15,7 +15,7 @@ from services.orchestrator.cli import output
 from services.orchestrator.link.local import LocalLink, state_folder
 from services.orchestrator.link.routes import Route
 from services.orchestrator.link.serving import GIVEN_WAIT_S, until_serving
-from services.orchestrator.link.star import Addresses, Link
+from services.orchestrator.link.star import Addresses, Star
 from services.orchestrator.link.waiting import Say
 
 
@@ -106,7 +106,7 @@ async def of_link(addresses: Addresses | None, say: Say, wait_s: float = GIVEN_W
     where = local.addresses if local else addresses
     assert where is not None
     await until_serving(where, wait_s, say, local)
-    async with Link(where) as link:
+    async with Star(where) as link:
         await link.discover()
         default = link.table.default()
         return [_of_route(route, name == default) for name, route in sorted(link.table.routes.items())]

@@ -18,7 +18,7 @@ LINE_EVERY_S = 10.0
 LOG = "progress.log"
 
 
-class Bars:
+class SweepBars:
     """Watches a run; what it says stands above the bars."""
 
     def __init__(self, console: Console, folder: Path) -> None:

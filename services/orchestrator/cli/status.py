@@ -12,13 +12,13 @@ from services.orchestrator.link.local import LocalLink, state_folder
 from services.orchestrator.link.process import HOPS, Process
 from services.orchestrator.link.routes import RouteError
 from services.orchestrator.link.serving import clients_of
-from services.orchestrator.link.star import Addresses, Link
+from services.orchestrator.link.star import Addresses, Star
 
 UP = "`jscc-link up` starts it"
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceStatus:
     """One service of a link.
 
     Attributes:
@@ -72,7 +72,7 @@ async def show_status(addresses: Addresses | None, as_json: bool) -> bool:
             output.show_json(_document(services))
         output.fail("; ".join(problems))
         return False
-    async with Link(_addresses(services)) as link:
+    async with Star(_addresses(services)) as link:
         try:
             await link.discover()
         except (LinkError, RouteError) as error:
@@ -86,40 +86,40 @@ async def show_status(addresses: Addresses | None, as_json: bool) -> bool:
     return not problems
 
 
-async def _local() -> list[Service]:
+async def _local() -> list[ServiceStatus]:
     local = LocalLink(state_folder())
     found = await asyncio.gather(*map(_local_service, local.processes.values()))
     never = Condition("missing", f"was not started; {UP}")
-    missing = [Service(hop, "", never) for hop in HOPS if found and hop not in {service.hop for service in found}]
+    missing = [ServiceStatus(hop, "", never) for hop in HOPS if found and hop not in {service.hop for service in found}]
     return sorted([*found, *missing], key=lambda service: HOPS.index(service.hop))
 
 
-async def _local_service(process: Process) -> Service:
+async def _local_service(process: Process) -> ServiceStatus:
     if not process.is_running:
         words = f"has ended; {UP} again; its log {process.log} ends: {process.last_words()}"
-        return Service(process.hop, process.address, Condition("ended", words), process)
+        return ServiceStatus(process.hop, process.address, Condition("ended", words), process)
     return await _ask(Client(process.hop, process.address), process)
 
 
-async def _given(addresses: Addresses) -> list[Service]:
+async def _given(addresses: Addresses) -> list[ServiceStatus]:
     return await asyncio.gather(*map(_ask, clients_of(addresses)))
 
 
-async def _ask(client: Client, process: Process | None = None) -> Service:
+async def _ask(client: Client, process: Process | None = None) -> ServiceStatus:
     try:
-        return Service(client.hop, client.address, await condition_of(client), process)
+        return ServiceStatus(client.hop, client.address, await condition_of(client), process)
     finally:
         await client.close()
 
 
-def _addresses(services: list[Service]) -> Addresses:
+def _addresses(services: list[ServiceStatus]) -> Addresses:
     """Return the addresses of services that are all there."""
     first = {service.hop: service.address for service in reversed(services)}
     decoders = tuple(service.address for service in services if service.hop == "decoder")
     return Addresses(first["encoder"], first["channel"], decoders)
 
 
-def _show(services: list[Service], link: Link) -> None:
+def _show(services: list[ServiceStatus], link: Star) -> None:
     from services.orchestrator.cli import link_tables
 
     output.show("  ".join(f"{service.hop} {service.address}" for service in services))
@@ -131,7 +131,7 @@ def _show(services: list[Service], link: Link) -> None:
         output.show(f"no route: {sentence}")
 
 
-def _document(services: list[Service], link: Link | None = None) -> dict[str, Any]:
+def _document(services: list[ServiceStatus], link: Star | None = None) -> dict[str, Any]:
     """Return what a program is told: the services, and what the link serves when it does."""
     described = iter(link.descriptions if link else ())
     entries = [service.to_json() | _described(next(described, None)) for service in services]

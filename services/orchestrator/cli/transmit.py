@@ -21,7 +21,7 @@ SEND_TIMEOUT_S = 3 * DEFAULT_TIMEOUT_S
 
 
 @dataclass(frozen=True)
-class Sent:
+class Answer:
     """One image that crossed the link.
 
     Attributes:
@@ -99,7 +99,7 @@ def targets_of(jobs: Sequence[tuple[Path, Job]], output: Path | None) -> list[Pa
     return [*targets]
 
 
-async def show(answers: AsyncIterator[Sent], targets: Sequence[Path | None], kept: Row | None, as_json: bool) -> bool:
+async def show(answers: AsyncIterator[Answer], targets: Sequence[Path | None], kept: Row | None, as_json: bool) -> bool:
     """Show what arrives, write the images; return whether a row that was sent once more came out the same."""
     documents: list[dict[str, Any]] = []
     take = documents.append if as_json else None
@@ -111,7 +111,7 @@ async def show(answers: AsyncIterator[Sent], targets: Sequence[Path | None], kep
 
 
 async def _show_each(
-    answers: AsyncIterator[Sent],
+    answers: AsyncIterator[Answer],
     targets: Sequence[Path | None],
     kept: Row | None,
     take: Callable[[dict[str, Any]], None] | None,
@@ -132,7 +132,7 @@ async def _show_each(
     return same
 
 
-def _show_one(sent: Sent, target: Path | None) -> None:
+def _show_one(sent: Answer, target: Path | None) -> None:
     from services.orchestrator.cli import terminal
 
     output.console.print(terminal.quality_table(sent.row, sent.pixels.shape[:2]), terminal.hop_table(sent.row))
@@ -147,7 +147,7 @@ def as_document(row: Row) -> dict[str, Any]:
 
 async def send_directly(
     addresses: "Addresses | None", jobs: Sequence[tuple[Path, Job]], say: Say
-) -> AsyncIterator[Sent]:
+) -> AsyncIterator[Answer]:
     """Send images through services one after the other, without an orchestrator's API; yields each as it arrives.
 
     Raises:
@@ -162,10 +162,10 @@ async def send_directly(
         for path, job in jobs:
             transmission = await patiently(session.engine.transmit(job, path), f"the link to send {path}", say)
             row = row_of(transmission, job.image_id.rpartition("/")[0])
-            yield Sent(path, row, transmission.delivery.pixels)
+            yield Answer(path, row, transmission.delivery.pixels)
 
 
-async def send_to(address: str, jobs: Sequence[tuple[Path, Job]]) -> AsyncIterator[Sent]:
+async def send_to(address: str, jobs: Sequence[tuple[Path, Job]]) -> AsyncIterator[Answer]:
     """Send images through an orchestrator's API, one after the other; yields each as it arrives.
 
     Raises:
@@ -185,7 +185,7 @@ async def send_to(address: str, jobs: Sequence[tuple[Path, Job]]) -> AsyncIterat
             request = messages.send_request(job, path.read_bytes())
             sending = vigil.over(client.call("SendImage", request, pb.SendImageResponse, SEND_TIMEOUT_S))
             answer = await patiently(sending, f"the orchestrator at {address} to send {path}", output.say)
-            yield Sent(path, messages.row_of_report(answer.report), read_image(answer.image_png))
+            yield Answer(path, messages.row_of_report(answer.report), read_image(answer.image_png))
 
 
 async def send_often(

@@ -10,7 +10,7 @@ from jscc.serving.runtime import start_torch
 from jscc.wire.transport import keep_freed_memory
 from services.orchestrator.link.local import LocalLink, state_folder
 from services.orchestrator.link.serving import GIVEN_WAIT_S, START_TIMEOUT_S, clients_of, until_serving
-from services.orchestrator.link.star import Addresses, Link
+from services.orchestrator.link.star import Addresses, Star
 from services.orchestrator.link.transmission import Engine, load_lpips
 from services.orchestrator.link.vigil import Vigil
 from services.orchestrator.link.waiting import Say
@@ -74,7 +74,7 @@ async def open_session(
 
 @asynccontextmanager
 async def _opened(addresses: Addresses, workers: int, say: Say) -> AsyncIterator[Engine]:
-    async with Link(addresses) as link, Vigil(clients_of(addresses), say) as vigil:
+    async with Star(addresses) as link, Vigil(clients_of(addresses), say) as vigil:
         await link.discover()
         engine = Engine(link, load_lpips(say), workers, vigil)
         try:

@@ -55,7 +55,7 @@ class Delivery:
     hops: tuple[HopRecord, ...]
 
 
-class Link:
+class Star:
     """Connections to the services."""
 
     def __init__(self, addresses: Addresses) -> None:
@@ -66,7 +66,7 @@ class Link:
         self.table = RouteTable()
         self.descriptions: list[pb.ServiceDescription] = []
 
-    async def __aenter__(self) -> "Link":
+    async def __aenter__(self) -> "Star":
         """Return the link."""
         return self
 

@@ -16,7 +16,7 @@ from jscc.quality.scores import Scores, score
 from jscc.signals import bandwidth_ratio
 from jscc.wire.codec import Array
 from services.orchestrator.link.job import Job
-from services.orchestrator.link.star import Delivery, Link
+from services.orchestrator.link.star import Delivery, Star
 from services.orchestrator.link.vigil import Vigil
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ class Stopwatch:
 class Engine:
     """Sends images through a link and scores them; several may be under way."""
 
-    def __init__(self, link: Link, lpips: Lpips | None, workers: int, vigil: Vigil | None = None) -> None:
+    def __init__(self, link: Star, lpips: Lpips | None, workers: int, vigil: Vigil | None = None) -> None:
         """Use `link`; score with LPIPS when given; read and score in `workers` threads; notice who never answers."""
         self.link = link
         self._vigil = vigil

@@ -18,7 +18,7 @@ from services.orchestrator.report.series import (
     shown_series,
     spread,
 )
-from services.orchestrator.report.studies import Study, studied
+from services.orchestrator.report.studies import OptionStudy, studied
 from services.orchestrator.report.studies import studies as find_studies
 from services.orchestrator.report.style import Styles
 from services.orchestrator.results.rows import Reference, same_rate
@@ -139,7 +139,7 @@ def studies(results: Results) -> str:
     return section("Studies", table(header, lines), "The option's default is marked *." if lines else "")
 
 
-def _study_lines(study: Study, snr_db: float) -> Iterator[list[str]]:
+def _study_lines(study: OptionStudy, snr_db: float) -> Iterator[list[str]]:
     times_ms = study.decoder_ms(snr_db)
     for value, rows in study.points[snr_db].items():
         option = f"{study.option} = {value:g}{' *' if value == study.default else ''}"

@@ -186,7 +186,7 @@ def spread(scored: Iterable[Scored], metric: str) -> Spread | None:
     if not images:
         return None
     values = np.array([np.mean(draws) for draws in images.values()])
-    with np.errstate(invalid="ignore"):  # an infinite PSNR has no deviation
+    with np.errstate(invalid="ignore"):  # runs of before have an infinite PSNR, without a deviation
         return Spread(float(values.mean()), float(values.std()))
 
 

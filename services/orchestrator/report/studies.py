@@ -15,7 +15,7 @@ from services.orchestrator.results.store import Results
 
 
 @dataclass(frozen=True)
-class Study:
+class OptionStudy:
     """The transmissions of one method that differ in one option, all over the same images and draws.
 
     Attributes:
@@ -52,7 +52,7 @@ def studied(rows: Sequence[Row]) -> list[str]:
     return sorted({names[0] for names in found if len(names) == 1})
 
 
-def studies(results: Results, option: str) -> list[Study]:
+def studies(results: Results, option: str) -> list[OptionStudy]:
     """Every study of an option that has two values or more, in the order of the rows."""
     chosen: dict[str, dict[float, list[Row]]] = defaultdict(lambda: defaultdict(list))
     defaults: dict[str, tuple[float | None, Sequence[Row]]] = {}
@@ -69,7 +69,7 @@ def studies(results: Results, option: str) -> list[Study]:
             _add(points, default, rows)
         several = {snr_db: dict(sorted(at.items())) for snr_db, at in points.items() if len(at) > 1}
         if several:
-            found.append(Study(variant, option, default, several))
+            found.append(OptionStudy(variant, option, default, several))
     return found
 
 

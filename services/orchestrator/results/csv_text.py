@@ -7,7 +7,7 @@ from typing import Any
 
 from jscc.wire.timing import NS_PER_MS, STAGES, HopRecord
 from services.orchestrator.results.rows import Row
-from services.orchestrator.results.tables import cell
+from services.orchestrator.results.tables import ROW_COLUMNS, cell
 
 _BEFORE = (
     *("dataset", "image", "method", "checkpoint", "channel", "snr_db", "draw", "seed", "rho", "channel_uses"),
@@ -17,13 +17,15 @@ _AFTER = (
     *("load_ms", "codec_ms", "score_ms", "options", "started", "warm_up"),
     *("image_digest", "transmitter_checkpoint", "channel_options", "told_snr_db"),
 )
+_LATER = tuple(name for name in ROW_COLUMNS if name not in {*_BEFORE, *_AFTER} and not name.endswith("_ns"))
+"""What later versions added to `Row`, at the end: whoever reads columns by their place finds them where they were."""
 
 
 def columns(rows: Iterable[Row]) -> tuple[str, ...]:
     """Return the columns of rows: those of every hop that one of them has between those that all have."""
     hops = dict.fromkeys(name for row in rows for name in row.named_hops)
     parts = (*(f"{stage}_ms" for stage in STAGES), "bytes_in", "bytes_out")
-    return (*_BEFORE, *(f"{hop}_{part}" for hop in hops for part in parts), *_AFTER)
+    return (*_BEFORE, *(f"{hop}_{part}" for hop in hops for part in parts), *_AFTER, *_LATER)
 
 
 def csv_text(rows: Sequence[Row]) -> str:
@@ -36,7 +38,7 @@ def csv_text(rows: Sequence[Row]) -> str:
 
 
 def _cells(row: Row) -> Mapping[str, Any]:
-    own = {name: cell(getattr(row, name)) for name in (*_BEFORE, *_AFTER) if not name.endswith("_ms")}
+    own = {name: cell(getattr(row, name)) for name in (*_BEFORE, *_AFTER, *_LATER) if not name.endswith("_ms")}
     own_ms = {f"{name}_ms": getattr(row, f"{name}_ns") / NS_PER_MS for name in ("total", "load", "codec", "score")}
     hops = {f"{name}_{part}": value for name, hop in row.named_hops.items() for part, value in _hop(hop).items()}
     return own | own_ms | hops | {"warm_up": int(row.warm_up)}

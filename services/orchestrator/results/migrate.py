@@ -10,6 +10,16 @@ from services.orchestrator.results.tables import SCHEMA, VERSION
 _FIRST_TABLES = frozenset(("results", "settings", "events", "pictures", "computed", "methods"))
 _FIRST_HOPS = ("encoder", "channel", "decoder")
 _SCORES = "psnr_db, ssim, ms_ssim, lpips"
+_FIRST_RESULTS = (
+    "id, dataset, image, image_digest, method, transmitter_checkpoint, checkpoint, channel, channel_options, snr_db,"
+    f" told_snr_db, draw, seed, options, rho, channel_uses, header_bits, noise_digest, {_SCORES}, total_ns, load_ns,"
+    " score_ns, started, warm_up"
+)
+_FIRST_REFERENCES = f"dataset, image, curve, snr_db, rho, bits, delivered, {_SCORES}"
+_FIRST_METHODS = (
+    "name, method, checkpoint, transmitter_checkpoint, transmitter_parameters, receiver_parameters, rho, options,"
+    " learned"
+)
 
 
 def prepare(database: sqlite3.Connection, path: Path) -> None:
@@ -79,11 +89,36 @@ def _upgrade(database: sqlite3.Connection, path: Path) -> None:
         return
     try:
         for step in range(version, VERSION):
-            _STEPS[step](database, found)
+            _STEPS.get(step, _nothing)(database, found)
+        _add_columns(database)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname != "SQLITE_ERROR":
             raise
         raise StoreError(f"{path} has another schema than any version's ({error}): use another folder") from error
+
+
+def _nothing(_: sqlite3.Connection, __: Mapping[str, str]) -> None:
+    """Nothing but new columns."""
+
+
+def _add_columns(database: sqlite3.Connection) -> None:
+    """Add the columns that are new, empty. Tables name each other, so if one differs all are made anew."""
+    found = _tables(database)
+    if found == SCHEMA or found.keys() != SCHEMA.keys():
+        return
+    columns = {table: ", ".join(_columns(database, table)) for table in SCHEMA}
+    for table in columns:
+        database.execute(f"ALTER TABLE {table} RENAME TO before_{table}")
+    for statement in SCHEMA.values():
+        database.execute(statement)
+    for table, names in columns.items():
+        database.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM before_{table} ORDER BY rowid")
+    for table in reversed(columns):  # what refers to others first
+        database.execute(f"DROP TABLE before_{table}")
+
+
+def _columns(database: sqlite3.Connection, table: str) -> list[str]:
+    return [name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")]
 
 
 def _from_0(database: sqlite3.Connection, found: Mapping[str, str]) -> None:
@@ -104,13 +139,16 @@ def _from_0(database: sqlite3.Connection, found: Mapping[str, str]) -> None:
 
 
 def _copy_methods(database: sqlite3.Connection) -> None:
-    database.execute("INSERT INTO methods SELECT *, '', '' FROM old_methods ORDER BY rowid")
+    database.execute(
+        f"INSERT INTO methods ({_FIRST_METHODS}, label, family) SELECT {_FIRST_METHODS}, '', '' FROM old_methods"
+        " ORDER BY rowid"
+    )
 
 
 def _copy_references(database: sqlite3.Connection) -> None:
     database.execute(
-        "INSERT INTO computed SELECT rowid, dataset, image, '', curve, snr_db, rho, bits, delivered,"
-        f" {_SCORES} FROM old_computed ORDER BY rowid"
+        f"INSERT INTO computed (id, image_digest, {_FIRST_REFERENCES}) SELECT rowid, '', {_FIRST_REFERENCES}"
+        " FROM old_computed ORDER BY rowid"
     )
 
 
@@ -119,7 +157,8 @@ def _copy_results(database: sqlite3.Connection) -> None:
     of_method = "SELECT m.transmitter_checkpoint FROM methods m WHERE m.name = r.method AND m.checkpoint = r.checkpoint"
     transmitter = f"coalesce(({of_method}), '')"
     database.execute(
-        f"INSERT INTO results SELECT rowid, dataset, image, '', method, {transmitter}, checkpoint, channel, '', snr_db,"
+        f"INSERT INTO results ({_FIRST_RESULTS})"
+        f" SELECT rowid, dataset, image, '', method, {transmitter}, checkpoint, channel, '', snr_db,"
         f" snr_db, draw, seed, options, rho, channel_uses, header_bits, noise_digest, {_SCORES}, {_ns('total')},"
         f" {_ns('load')}, {_ns('score')}, started, warm_up FROM old_results r ORDER BY rowid"
     )
@@ -165,4 +204,4 @@ _COPIES = {
     "pictures": _copy_pictures,
 }
 _STEPS: Mapping[int, Callable[[sqlite3.Connection, Mapping[str, str]], None]] = {0: _from_0}
-"""By the version that a step starts from. `_from_0` makes the tables of version 1, which are `SCHEMA` so far."""
+"""By the version that a step starts from; one that only adds empty columns needs none."""

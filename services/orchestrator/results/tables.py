@@ -1,7 +1,7 @@
 """The tables of a run's database, and the cells of its rows.
 
 The columns come from the fields of the classes in `rows`, so the two cannot drift apart. What changes them is a new
-version: count `VERSION` up and write its migration.
+version: count `VERSION` up, and write its migration where a database of before is to have more than empty columns.
 """
 
 import json

@@ -202,7 +202,7 @@ def shown_image(images: Sequence[ImageRef]) -> ImageRef:
     return images[len(images) * 4 // 5]
 
 
-def spread(images: Sequence[ImageRef], count: int) -> list[ImageRef]:
+def evenly_spread(images: Sequence[ImageRef], count: int) -> list[ImageRef]:
     """Return `count` images evenly spread over all; all of them for 0 or too many."""
     if not 0 < count < len(images):
         return list(images)
@@ -214,5 +214,5 @@ def _study_points(name: str, route: Route, images: Sequence[ImageRef]) -> list[P
         Point(_kind(name, route, convert.plain_options(study.options)), image, snr_db, 0)
         for study in route.receiver.studies
         for snr_db in study.snr_db
-        for image in spread(images, study.images)
+        for image in evenly_spread(images, study.images)
     ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from jscc.wire.errors import LinkError
 from services.orchestrator.link.routes import RouteError
-from services.orchestrator.link.star import Link
+from services.orchestrator.link.star import Star
 
 LOOK_EVERY_S = 10.0
 """How often a sweep looks whether a service of its own has ended while it waits."""
@@ -24,7 +24,7 @@ class Recovery:
         outages: how many there have been.
     """
 
-    def __init__(self, link: Link, patience_s: float, digests: Mapping[str, str], say: Callable[[str], None]) -> None:
+    def __init__(self, link: Star, patience_s: float, digests: Mapping[str, str], say: Callable[[str], None]) -> None:
         """Watch over a link.
 
         Args:

@@ -20,7 +20,7 @@ from jscc.data import Dataset, ImageRef
 from jscc.images import Pixels, encode_png, read_image
 from jscc.machine import cores
 from jscc.quality.lpips import Lpips
-from jscc.quality.scores import Scores, psnr_db, score
+from jscc.quality.scores import MAX_PSNR_DB, Scores, psnr_db, score
 from services.orchestrator.results.database import when_free
 from services.orchestrator.results.faults import StoreError
 from services.orchestrator.results.rows import ImageKey, Picture, Reference, same_rate
@@ -34,7 +34,7 @@ _PROBE_QUALITY = 50
 _Result = tuple[Reference, list[Picture]]
 
 
-class Point(NamedTuple):
+class CurvePoint(NamedTuple):
     """One reference of one image to compute."""
 
     curve: str
@@ -47,7 +47,7 @@ class Unit(NamedTuple):
 
     image: ImageRef
     source: str
-    points: tuple[Point, ...]
+    points: tuple[CurvePoint, ...]
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class ReferenceSpec:
     shown_snr_db: tuple[float, ...]
     full: bool
 
-    def points(self, source: str) -> Iterator[Point]:
+    def points(self, source: str) -> Iterator[CurvePoint]:
         """Yield every point of an image."""
         all_snrs = sorted({*self.snr_db, *self.more_snr_db})
         for curve in CURVES[source]:
             for rho in self.rhos:
                 for snr_db in self.snr_db if curve.endswith("_adaptive") else all_snrs:
-                    yield Point(curve, rho, snr_db)
+                    yield CurvePoint(curve, rho, snr_db)
 
 
 class ReferenceRun:
@@ -98,7 +98,7 @@ class ReferenceRun:
         self._digests = digests
         self.sources = tuple(source for source in spec.sources if _is_there(source))
         have = {
-            (item.image_key, Point(item.curve, item.rho, item.snr_db))
+            (item.image_key, CurvePoint(item.curve, item.rho, item.snr_db))
             for item in store.references()
             if (item.ssim is not None or not self._is_scored_fully(item.curve))
         }
@@ -188,7 +188,7 @@ class ReferenceRun:
                 value = bounds.gaussian_psnr_db(original, point.rho, point.snr_db)
             else:
                 value = bounds.water_filling_psnr_db(spectrum, point.rho, point.snr_db)
-            yield self._reference(unit, point, (0, True), Scores(value, None, None, None)), []
+            yield self._reference(unit, point, (0, True), Scores(min(MAX_PSNR_DB, value), None, None, None)), []
 
     def _coded(self, unit: Unit, original: Pixels) -> Iterator[_Result]:
         image, known = ideal.CodedImage(original, unit.source), dict[int | None, Scores]()
@@ -207,7 +207,7 @@ class ReferenceRun:
             return score(original, received, self._lpips)
         return Scores(psnr_db(original, received), None, None, None)
 
-    def _reference(self, unit: Unit, point: Point, file: tuple[int, bool], scores: Scores) -> Reference:
+    def _reference(self, unit: Unit, point: CurvePoint, file: tuple[int, bool], scores: Scores) -> Reference:
         return Reference(
             **self._image_key(unit.image)._asdict(),
             curve=point.curve,
@@ -221,7 +221,7 @@ class ReferenceRun:
             lpips=scores.lpips,
         )
 
-    def _is_shown(self, image: ImageRef, point: Point) -> bool:
+    def _is_shown(self, image: ImageRef, point: CurvePoint) -> bool:
         spec = self._spec
         return (
             image == shown_image(self._dataset.images)

@@ -51,7 +51,7 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True)
-class Run:
+class SweepRun:
     """A sweep and where its results go.
 
     Attributes:
@@ -74,7 +74,7 @@ class Run:
         object.__setattr__(self, "dataset", dataclasses.replace(self.dataset, images=images))
 
 
-async def run_sweep(run: Run, addresses: Addresses | None, watcher: Watcher) -> None:
+async def run_sweep(run: SweepRun, addresses: Addresses | None, watcher: Watcher) -> None:
     """Send everything through the link, then compute the references.
 
     Raises:
@@ -100,7 +100,7 @@ def open_store(folder: Path) -> Store:
     return Store(folder / DATABASE, sweep=True)
 
 
-async def begin(engine: Engine, run: Run, plan: Plan, store: Store) -> Sweep:
+async def begin(engine: Engine, run: SweepRun, plan: Plan, store: Store) -> Sweep:
     """Find out what is left of a sweep, and put on record what was asked for, on which machine, and what served it.
 
     Raises:
@@ -139,7 +139,7 @@ async def _compute(references: ReferenceRun, watcher: Watcher) -> None:
             watcher.advance("references", done, references.total, math.nan)
 
 
-async def plan(engine: Engine, run: Run, image_digests: Mapping[str, str]) -> Plan:
+async def plan(engine: Engine, run: SweepRun, image_digests: Mapping[str, str]) -> Plan:
     """Check a sweep against a link and list every transmission of it; nothing is written.
 
     Args:
@@ -157,7 +157,7 @@ async def plan(engine: Engine, run: Run, image_digests: Mapping[str, str]) -> Pl
     return Plan(spec, points, image_digests)
 
 
-def plan_references(engine: Engine, run: Run, sweep: Sweep, store: Store) -> ReferenceRun:
+def plan_references(engine: Engine, run: SweepRun, sweep: Sweep, store: Store) -> ReferenceRun:
     """Plan the references of a sweep: at its rates and SNRs, and none for another channel than awgn."""
     spec = sweep.spec
     references = ReferenceSpec(

@@ -174,7 +174,7 @@ class TestRun:
         said = write_recipe(UNUSUAL)
         run("train", said, "--steps", 7, "--out", tmp_path / "whole")
         parts, plan = tmp_path / "parts", settings.load(said)
-        half = prepare.start(prepare.Plan(plan, said, parts, Budget(0, 7)))
+        half = prepare.start(prepare.TrainingPlan(plan, said, parts, Budget(0, 7)))
         for step in range(3):  # the first three of seven steps, as go() does them
             half.learner.step(*rates(plan, step))
         run_folder.save_state(parts, half.learner.state())

@@ -1,5 +1,6 @@
 """Checkpoints of runs and of methods in closed form."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ from factories import REPOSITORY
 from trainer_runs import Refused
 
 from jscc import checkpoints
-from trainer.export import export_closed_form
+from trainer import settings
+from trainer.export import export_closed_form, training_record
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -30,3 +32,12 @@ class TestCommand:
         assert "--name: must be a plain name" in refused("export", recipe_file, "--name", "../x")
         softcast = REPOSITORY / "configs" / "softcast.toml"
         assert f"error: {recipe_file}: " in refused("export", softcast, "--checkpoints", recipe_file, status=1)
+
+
+def test_a_card_says_whether_the_code_was_that_of_the_commit_that_it_names(tmp_path: Path) -> None:
+    """One start on a commit as it is, a resumed one on changes to the next, and one of a version that counted none."""
+    kept = [{"git": "a1", "git_changes": 0}, {"git": "b2", "git_changes": 3}, {"git": "c3"}]
+    (tmp_path / "environment.json").write_text(json.dumps([{"started": "then", **item} for item in kept]))
+    recipe = settings.load(REPOSITORY / "configs" / "deepjscc.toml")
+    state = {"progress": {"step": 1, "elapsed_s": 1.0}, "photos": 1}
+    assert training_record(tmp_path, recipe, state)["git"] == ["a1", "b2 and changes", "c3"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from trainer_runs import KLTJSCC, STAGES, learner_of, make_photos, write_recipe
+from trainer_runs import KLTJSCC, MODEL_BASED, STAGES, learner_of, make_photos, write_recipe
 
 from jscc.channels.awgn import Awgn
 from trainer import __main__ as command_line
@@ -48,6 +48,7 @@ class NoWaiting(TorchDispatchMode):
         {"more": '[loss]\nkind = "snr_balanced_mse"\nreference_snr_db = [0.0, 9.0]\nreference_mse = [0.1, 0.01]\n'},
         {"more": "[loss]\nms_ssim_weight = 0.3\n"},
         {"method": "kltjscc", "config": KLTJSCC},
+        {"method": "model_based", "config": MODEL_BASED},
     ],
 )
 def test_a_step_does_not_wait_for_the_device(

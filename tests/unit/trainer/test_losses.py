@@ -14,7 +14,7 @@ from jscc.quality.lpips import Lpips
 from jscc.quality.scores import score
 from jscc.signals import bandwidth_ratio
 from trainer import perceptual, settings
-from trainer.losses import Loss, Reference, balance, linear_reference, mse_per_image, psnr_db
+from trainer.losses import Loss, ReferenceMse, balance, linear_reference, mse_per_image, psnr_db
 from trainer.settings import LossSettings
 
 CPU = torch.device("cpu")
@@ -45,10 +45,10 @@ class TestKinds:
         torch.testing.assert_close(loss, (mse[0] / 0.04 + mse[1] / 0.0004) / 2)
 
     def test_table_is_linear_in_decibels_and_constant_beyond(self) -> None:
-        table = Reference(torch.tensor([0.0, 10.0]), torch.tensor([1e-1, 1e-3]))
+        table = ReferenceMse(torch.tensor([0.0, 10.0]), torch.tensor([1e-1, 1e-3]))
         found = table.at(torch.tensor([-20.0, 0.0, 5.0, 10.0, 40.0]))
         torch.testing.assert_close(found, torch.tensor([1e-1, 1e-1, 1e-2, 1e-3, 1e-3]))
-        torch.testing.assert_close(Reference(torch.zeros(1), torch.ones(1)).at(SNRS_DB), torch.ones(2))
+        torch.testing.assert_close(ReferenceMse(torch.zeros(1), torch.ones(1)).at(SNRS_DB), torch.ones(2))
 
     def test_linear_code_of_white_noise(self) -> None:
         # Flat spectrum: p = 1 on every symbol that is kept, so each of them is left with lambda s2 / (1 + s2).
@@ -62,7 +62,7 @@ class TestKinds:
         torch.testing.assert_close(quarter, torch.tensor([0.75 * variance]), rtol=0.15, atol=0)
 
     def test_balanced_loss_knows_only_its_batch(self) -> None:
-        loss = Loss(LossSettings(kind="snr_balanced_mse"), CPU, Reference(torch.zeros(1), torch.ones(1)))
+        loss = Loss(LossSettings(kind="snr_balanced_mse"), CPU, ReferenceMse(torch.zeros(1), torch.ones(1)))
         with pytest.raises(ValueError, match="1 images, but 2 SNRs"):
             loss.of(SNRS_DB)(*(image[:1] for image in pair(32)))
         with pytest.raises(ValueError, match="reference_snr_db"):

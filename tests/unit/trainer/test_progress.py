@@ -34,7 +34,7 @@ device = "cpu"
 log_steps = 1
 tensorboard = true
 """
-BARE = ("rich", "tqdm", "tensorboard", "grpc", "pydantic", "structlog", "pytorch_msssim", "skimage", "torchvision")
+BARE = ("rich", "tqdm", "tensorboard", "grpc", "pydantic", "pytorch_msssim", "skimage", "torchvision")
 
 
 @pytest.fixture

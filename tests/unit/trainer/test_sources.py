@@ -92,9 +92,9 @@ class TestPhotos:
         assert len(backwards) == len(training)
 
     def test_spread(self) -> None:
-        assert sources.spread(34, 16) == sorted(set(sources.spread(34, 16)))
-        assert len(sources.spread(34, 16)) == 16
-        assert sources.spread(3, 16) == [0, 1, 2]
+        assert sources.evenly_spread(34, 16) == sorted(set(sources.evenly_spread(34, 16)))
+        assert len(sources.evenly_spread(34, 16)) == 16
+        assert sources.evenly_spread(3, 16) == [0, 1, 2]
 
     def test_missing_folder_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="nowhere"):

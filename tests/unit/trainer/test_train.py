@@ -331,7 +331,7 @@ def test_a_run_starts_from_shipped_weights(
     weights = checkpoints.tensors(shipped, first)
 
     recipe = settings.load(recipe_file)
-    plan = prepare.Plan(recipe, recipe_file, tmp_path / "anew", Budget(0, 1), start=shipped / "deepjscc")
+    plan = prepare.TrainingPlan(recipe, recipe_file, tmp_path / "anew", Budget(0, 1), start=shipped / "deepjscc")
     learner = prepare.start(plan).learner
     for name, tensor in learner.link.state_dict().items():
         assert torch.equal(tensor, weights[name]), name
@@ -387,7 +387,7 @@ def test_initialise_is_called_at_step_0(tmp_path: Path, photos: Path, monkeypatc
     text = write_recipe(tmp_path / "tiny.toml", photos, initialise_photos="3").read_text()
     (tmp_path / "tiny.toml").write_text(text.replace("[4, 6, 8, 8]", "[12, 48, 192, 8]"))
     recipe = settings.load(tmp_path / "tiny.toml")
-    plan = prepare.Plan(recipe, tmp_path / "tiny.toml", tmp_path / "run", Budget(0, 1))
+    plan = prepare.TrainingPlan(recipe, tmp_path / "tiny.toml", tmp_path / "run", Budget(0, 1))
     learner = prepare.start(plan).learner
     step = learner.link.state_dict()["transmitter.carriers.0.weight"][:12, :3, 2:4, 2:4]
     # The first stage is the orthonormal Hadamard transform of 2x2 blocks: every entry is 0 or +-1/2.

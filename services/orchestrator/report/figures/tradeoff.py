@@ -19,7 +19,7 @@ from services.orchestrator.report.figures.canvas import (
     plot,
 )
 from services.orchestrator.report.series import Image, curve, hop_times_ms, main_series
-from services.orchestrator.report.studies import Study, studies
+from services.orchestrator.report.studies import OptionStudy, studies
 from services.orchestrator.report.style import Style, Styles, snr_styles
 from services.orchestrator.results.store import Results
 
@@ -84,7 +84,7 @@ def _base(results: Results, name: str, images: Collection[Image]) -> Base | None
     return None
 
 
-def _draw_snr(row: Collection[Axes], study: Study, at: tuple[float, str], style: Style) -> None:
+def _draw_snr(row: Collection[Axes], study: OptionStudy, at: tuple[float, str], style: Style) -> None:
     over_steps, over_time = row
     means, times_ms = study.means(*at), study.decoder_ms(at[0])
     plot(over_steps, means, style)
@@ -99,7 +99,7 @@ def _draw_base(row: Collection[Axes], base: Base, value: float, style: Style) ->
         over_time.plot([base.decoder_ms], [value], linestyle="", markeredgewidth=0.8, **look)
 
 
-def _name_axes(row: Collection[Axes], study: Study) -> None:
+def _name_axes(row: Collection[Axes], study: OptionStudy) -> None:
     over_steps, over_time = row
     values = sorted({value for at in study.points.values() for value in at})
     over_steps.set_xscale("symlog", base=2, linthresh=1)  # 0 is a number of steps too

@@ -37,7 +37,7 @@ class Tile(NamedTuple):
     pixels: Pixels
 
 
-class Received(NamedTuple):
+class ReceivedPicture(NamedTuple):
     """A picture and what it is of: the name of its curve, its scores."""
 
     name: str
@@ -73,17 +73,17 @@ def pixels_of(png: bytes) -> Pixels:
         return np.asarray(image.convert("RGB"))
 
 
-def _received(results: Results) -> Iterator[Received]:
+def _received(results: Results) -> Iterator[ReceivedPicture]:
     """Every picture of a transmission or a reference that is on record."""
     known: dict[Any, tuple[str, Scored]] = {item.key: (item.curve, item) for item in results.references}
     known |= {row.key: (item.variant, row) for item in reversed(all_series(results.rows)) for row in item.rows}
     for picture in results.pictures:
         if picture.of in known:
             name, scored = known[picture.of]
-            yield Received(name, scored, picture.png)
+            yield ReceivedPicture(name, scored, picture.png)
 
 
-def _tile(results: Results, received: Received, label: str) -> Tile:
+def _tile(results: Results, received: ReceivedPicture, label: str) -> Tile:
     scored = received.scored
     every: list[Scored] = [*results.rows, *results.references]
     rates = {f"{item.rho:.2g}" for item in every}

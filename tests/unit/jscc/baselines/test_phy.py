@@ -93,7 +93,7 @@ def test_the_fastest_scheme_that_the_snr_allows_is_chosen() -> None:
 @pytest.mark.parametrize("index", range(0, len(mcs.TABLE), 3))
 @pytest.mark.parametrize("symbols", [98, 420, pytest.param(10_001, marks=pytest.mark.slow)])
 def test_bytes_come_back_without_noise(index: int, symbols: int) -> None:
-    frame = phy.plan(mcs.TABLE[index], symbols)
+    frame = phy.divide(mcs.TABLE[index], symbols)
     assert frame.blocks * frame.block_symbols <= symbols
     assert 8 * frame.capacity_bytes < symbols * frame.mcs.efficiency
     for count in {0, 1, frame.capacity_bytes} & set(range(frame.capacity_bytes + 1)):  # none if nothing fits
@@ -124,7 +124,7 @@ def test_a_threshold_is_found_where_the_failures_are() -> None:
 
 
 def test_a_lower_rate_than_the_code_has_repeats_bits() -> None:
-    frame = phy.plan(mcs.TABLE[0], 4000)
+    frame = phy.divide(mcs.TABLE[0], 4000)
     assert frame.code_bits == 5 * frame.info_bits < frame.sent_bits
     s = phy.send(frame, b"again")
     assert torch.equal(s[: frame.sent_bits - frame.code_bits], s[frame.code_bits : frame.sent_bits])

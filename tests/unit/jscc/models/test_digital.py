@@ -81,7 +81,7 @@ def test_without_noise_the_receiver_shows_what_the_codec_does(codec: str) -> Non
     config = Config(codec=codec)
     s, side = encode(photo(), 12.0, config=config)
     index = int(side.codes[0, 0])
-    limit = phy.plan(mcs.TABLE[index], s.shape[1]).capacity_bytes
+    limit = phy.divide(mcs.TABLE[index], s.shape[1]).capacity_bytes
     fitting = [
         file for q in codecs.qualities(codec) if len(file := codecs.encode(pixels_of(photo()), codec, q)) <= limit
     ]
@@ -127,7 +127,7 @@ def test_images_of_a_batch_have_their_own_schemes_and_files() -> None:
 
 def test_the_told_scale_undoes_the_normalisation() -> None:
     s, side = encode(photo(), 25.0)
-    frame = phy.plan(mcs.TABLE[int(side.codes[0, 0])], s.shape[1])
+    frame = phy.divide(mcs.TABLE[int(side.codes[0, 0])], s.shape[1])
     scale = float(dequantise_log2(side.codes[0, 1], *SCALE_LOG2, CODE_BITS))
     amplitudes = torch.arange(-15, 16, 2) / math.sqrt(85)  # 16 of them, of power 1
     assert frame.mcs.bits_per_symbol == 4

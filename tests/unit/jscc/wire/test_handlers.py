@@ -1,15 +1,20 @@
 """A service of our own, called over gRPC: its limits, its observers, and what becomes of callers that leave."""
 
 import asyncio
+import contextlib
+import io
+import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from jscc import cancel
@@ -17,6 +22,7 @@ from jscc.limits import MAX_QUEUE_BYTES
 from jscc.wire import codec
 from jscc.wire.client import Client
 from jscc.wire.errors import LinkError
+from jscc.wire.log import JsonLines
 from jscc.wire.server import Binding, serving
 from jscc.wire.service import Outcome, Pipeline, RefusalLog, Service
 from jscc.wire.transport import client_channel
@@ -170,6 +176,81 @@ async def test_a_refusal_is_logged_in_one_line_whatever_an_observer_does(caplog:
     assert refusal.code == "INVALID_ARGUMENT"
     refusals = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert refusals == [f"refused: Transmit: INVALID_ARGUMENT: {refusal.details}"]
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """What a service writes to its log."""
+    written, root = io.StringIO(), logging.getLogger()
+    handler, level = logging.StreamHandler(written), root.level
+    handler.setFormatter(JsonLines("channel"))
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    yield written
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def of_calls(lines: io.StringIO) -> list[dict[str, str]]:
+    """The lines of the log that are about calls: not those of the service's own life."""
+    return [line for line in map(json.loads, lines.getvalue().splitlines()) if "rpc" in line]
+
+
+class TestLog:
+    """Every line of a request bears its names, in the event loop and in the model thread, and no other request's."""
+
+    NAMES = MappingProxyType({"rpc": "Transmit", "request_id": "x", "method": "softcast", "checkpoint": "d1"})
+    REQUEST = channel_pb2.TransmitRequest(
+        context=pb.RequestContext(request_id="x", method="softcast", checkpoint_digest="d1")
+    )
+
+    async def send(self, works: Works, request: Message, **changes: Any) -> None:
+        async with served(works, observers=(RefusalLog(), works.watcher), **changes) as client:
+            with contextlib.suppress(LinkError):
+                await client._attempt("Transmit", codec.encode(request, SYMBOLS), TIMEOUT_S)
+            await works.watcher.until(lambda: len(works.watcher.outcomes) == 1)
+
+    async def test_a_line_of_the_model_thread_and_an_unexpected_error(self, lines: io.StringIO) -> None:
+        works = Works()
+
+        def compute(requests: list[codec.Array]) -> list[codec.Array]:
+            logging.getLogger("network").warning("odd weights")
+            raise KeyError("broken")
+
+        works.compute = compute
+        await self.send(works, self.REQUEST)
+        found = of_calls(lines)
+        assert [line["event"].partition("\n")[0] for line in found] == [
+            "request x",
+            "odd weights",
+            "unexpected error",
+            "refused: Transmit: INTERNAL: internal error (KeyError); the service's log has more",
+        ]
+        assert all(line.items() >= self.NAMES.items() for line in found)
+        assert {line["service"] for line in found} == {"channel"}
+
+    async def test_a_refusal_before_anything_was_computed(self, lines: io.StringIO) -> None:
+        works = Works()
+        async with served(works, max_queue=0, observers=(RefusalLog(), works.watcher)) as client:
+            busy = transmit(client)
+            await asyncio.to_thread(works.entered.wait, TIMEOUT_S)
+            with pytest.raises(LinkError):
+                await client._attempt("Transmit", codec.encode(self.REQUEST, SYMBOLS), TIMEOUT_S)
+            await works.watcher.until(lambda: works.watcher.count("UNAVAILABLE") > 0)
+            works.release.set()
+            await busy
+        refused = [line for line in of_calls(lines) if "UNAVAILABLE" in line["event"]]
+        assert refused
+        assert all(line.items() >= self.NAMES.items() for line in refused)
+
+    async def test_names_are_cut_and_stay_on_one_line(self, lines: io.StringIO) -> None:
+        works = Works()
+        works.release.set()
+        await self.send(works, channel_pb2.TransmitRequest(context=pb.RequestContext(request_id="a\n" * 50_000)))
+        (line,) = of_calls(lines)
+        assert line["request_id"] == "a\n" * 100
+        assert len(line["event"]) < 250
+        assert "method" not in line
 
 
 async def test_garbage_never_waits_for_the_model_thread() -> None:

@@ -19,7 +19,7 @@ def falling_levels(count: int = 1, octaves: float = 1.5) -> Tensor:
     return levels.expand(count, -1)
 
 
-def design(levels: Tensor, snr_db: float, margin_db: float = 0.0) -> hybrid.Plan:
+def design(levels: Tensor, snr_db: float, margin_db: float = 0.0) -> hybrid.HybridPlan:
     noise_power = noise_variance(torch.full((len(levels),), snr_db))
     energy = hybrid.word_energy(noise_power, torch.tensor([margin_db]))
     return hybrid.plan(levels, noise_power, energy, hybrid.choose_threshold(levels, noise_power, energy))

@@ -10,14 +10,14 @@ import pytest
 
 from jscc.images import read_image
 from jscc.wire.errors import LinkError
-from services.orchestrator.cli.transmit import Sent, show
+from services.orchestrator.cli.transmit import Answer, show
 
 PIXELS = np.full((4, 5, 3), 90, np.uint8)
 
 
-async def answers(arrive: int) -> AsyncIterator[Sent]:
+async def answers(arrive: int) -> AsyncIterator[Answer]:
     for number in range(arrive):
-        yield Sent(Path(f"{number}.png"), factories.row(draw=number), PIXELS)
+        yield Answer(Path(f"{number}.png"), factories.row(draw=number), PIXELS)
     raise LinkError("decoder", "127.0.0.1:1", "UNAVAILABLE", "away")
 
 

@@ -11,6 +11,7 @@ from test_store_faults import change, refusal
 
 from jscc.options import ChosenOptions
 from jscc.wire.timing import HopRecord
+from services.orchestrator.results import migrate, tables
 from services.orchestrator.results.rows import Event, Picture
 from services.orchestrator.results.store import Store
 
@@ -26,7 +27,7 @@ def test_a_later_version_is_refused_and_left_alone(path: Path) -> None:
     change(path, "PRAGMA user_version = 99")
     before = path.read_bytes()
     text = refusal(path, sweep=True)
-    assert "written by a later version (its schema is 99, this one knows 1): update" in text
+    assert f"written by a later version (its schema is 99, this one knows {tables.VERSION}): update" in text
     assert path.read_bytes() == before
 
 
@@ -86,6 +87,26 @@ def test_an_old_database_is_brought_to_this_version_without_a_nanosecond_lost(pa
                 Picture(expected.key, b"\x01"),
                 Picture(store.references()[1].key, b"\x02"),
             ]
+
+
+def test_a_column_that_is_new_is_empty_in_a_database_of_before_and_nothing_else_changes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database of before is made by taking the column out of one of today."""
+    pictures = [Picture(ROW.image_key, b"\x00"), Picture(ROW.key, b"\x01")]
+    with Store(path) as store:
+        store.add(replace(ROW, draw=1))
+        store.add(ROW, pictures)
+        store.add_reference(REFERENCE, [Picture(REFERENCE.key, b"\x02")])
+        store.set_setting("seed", 7)
+        rows, kept = store.rows(), store.pictures()
+    change(path, "ALTER TABLE results DROP COLUMN lpips")
+    monkeypatch.setattr(migrate, "VERSION", tables.VERSION + 1)
+    for _ in range(2):  # the second time it is of this version already
+        with Store(path, sweep=True) as store:
+            assert store.rows() == [replace(row, lpips=None) for row in rows]
+            assert (store.pictures(), store.references(), store.settings()) == (kept, [REFERENCE], {"seed": 7})
+            assert not store.add(ROW)
 
 
 def test_a_very_old_database_lacks_tables_and_gets_them(path: Path) -> None:

@@ -19,11 +19,11 @@ from jscc.wire import convert
 from jscc.wire.client import Client
 from jscc.wire.v1 import symbols_pb2 as pb
 from services.orchestrator.link.routes import Route, RouteError
-from services.orchestrator.link.star import Addresses, Link
+from services.orchestrator.link.star import Addresses, Star
 from services.orchestrator.link.transmission import Engine
 from services.orchestrator.results.rows import Row
 from services.orchestrator.results.store import Store
-from services.orchestrator.sweep.plan import Plan, SweepSpec, all_points, shown_image, spread
+from services.orchestrator.sweep.plan import Plan, SweepSpec, all_points, evenly_spread, shown_image
 from services.orchestrator.sweep.recovery import SweepError
 from services.orchestrator.sweep.run import Sweep
 
@@ -115,7 +115,7 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
     """An engine whose link knows two methods and has nobody at the other end."""
-    async with Link(Addresses(NOWHERE, NOWHERE, (NOWHERE,))) as link:
+    async with Star(Addresses(NOWHERE, NOWHERE, (NOWHERE,))) as link:
         decoder = Client("decoder", NOWHERE)
         for method in ("first", "second"):
             served = pb.ServedMethod(
@@ -289,7 +289,7 @@ def test_the_methods_of_a_sweep_are_on_record(engine: Engine, store: Store) -> N
 )
 def test_some_images_are_spread_evenly(total: int, count: int, expected: list[int]) -> None:
     images = [ImageRef(str(number), Path()) for number in range(total)]
-    assert [int(image.id) for image in spread(images, count)] == expected
+    assert [int(image.id) for image in evenly_spread(images, count)] == expected
 
 
 def test_pictures_are_of_one_image_at_three_snrs() -> None:

@@ -105,6 +105,14 @@ def test_a_full_run_has_all_metrics_and_replaces_psnr_alone(dataset: Dataset, st
     assert ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg",)), store, None).left == 0
 
 
+def test_an_image_without_any_error_has_100_db_as_a_transmission_has(store: Store, tmp_path: Path) -> None:
+    write_image(tmp_path / "grey.png", np.full((32, 32, 3), 90, np.uint8))
+    grey = Dataset("set", (ImageRef("set/grey", tmp_path / "grey.png"),))
+    assert bounds.gaussian_psnr_db(read_image(tmp_path / "grey.png"), 0.25, 0.0) == math.inf
+    computed(grey, store, sources=("gaussian",))
+    assert {item.psnr_db for item in store.references()} == {100.0}
+
+
 def test_a_run_resumes_after_what_is_there(dataset: Dataset, store: Store) -> None:
     computed(dataset, store, sources=("jpeg",))
     before = store.references()

@@ -18,7 +18,7 @@ from jscc.wire.errors import LinkError
 from jscc.wire.v1 import symbols_pb2 as pb
 from services.orchestrator.link.job import Job
 from services.orchestrator.link.routes import Route
-from services.orchestrator.link.star import Addresses, Delivery, Link
+from services.orchestrator.link.star import Addresses, Delivery, Star
 from services.orchestrator.link.transmission import Engine, Transmission
 from services.orchestrator.results.store import Store
 from services.orchestrator.sweep.plan import Plan, SweepSpec, all_points
@@ -35,7 +35,7 @@ SENT = 1 + GOOD + BAD
 class Held(Engine):
     """An engine without services: transmissions end when the test lets them, those of the last draws in an error."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Star) -> None:
         super().__init__(link, None, 1)
         self.release, self.all_started = asyncio.Event(), asyncio.Event()
         self.lets_go = False
@@ -58,7 +58,7 @@ class Held(Engine):
 
 @pytest.fixture
 async def engine() -> AsyncIterator[Held]:
-    async with Link(Addresses(NOWHERE, NOWHERE, (NOWHERE,))) as link:
+    async with Star(Addresses(NOWHERE, NOWHERE, (NOWHERE,))) as link:
         decoder, digest = Client("decoder", NOWHERE), "digest of first"
         served = pb.ServedMethod(
             name="first", method="first", checkpoint_digest=digest, transmitter_digest=digest, family="analog"

@@ -9,7 +9,7 @@ from jscc.data import DatasetError, open_dataset
 from jscc.images import write_image
 from services.orchestrator.link.star import Addresses
 from services.orchestrator.sweep.plan import SweepSpec
-from services.orchestrator.sweep.whole import Run, run_sweep
+from services.orchestrator.sweep.whole import SweepRun, run_sweep
 
 NOWHERE = Addresses("127.0.0.1:1", "127.0.0.1:1", ("127.0.0.1:1",))
 
@@ -21,7 +21,7 @@ async def test_bad_images_are_listed_before_anything_starts(tmp_path: Path) -> N
         write_image(tmp_path / "set" / f"{name}.png", noise)
     (tmp_path / "set" / "a.png").write_text("no image")
     (tmp_path / "set" / "c.png").write_bytes((tmp_path / "set" / "c.png").read_bytes()[:6000])
-    run = Run(SweepSpec(("softcast",), (0.0,)), open_dataset(str(tmp_path / "set")), tmp_path / "run", "sweep")
+    run = SweepRun(SweepSpec(("softcast",), (0.0,)), open_dataset(str(tmp_path / "set")), tmp_path / "run", "sweep")
     with pytest.raises(DatasetError, match=r"(?s)^dataset: 2 of the images .*\n  a\.png: .*\n  c\.png: ") as caught:
         await run_sweep(run, NOWHERE, Watcher())
     assert "b.png" not in str(caught.value)
