@@ -3,6 +3,7 @@
 Every module of this folder is a channel; the folder is the list. A channel's module defines `Options`, a frozen
 dataclass of what a request may choose, and a class of the module's name (`awgn.Awgn`) that is built of the SNRs [B] in
 dB and the options. It is split into `draw` (all randomness) and `apply` (maths alone); see CONTRIBUTING.md.
+Listing the channels imports none of them, and no torch.
 """
 
 import hashlib
@@ -10,14 +11,16 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jscc import config
-from jscc.draws import Draws
-from jscc.signals import ChannelState
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from jscc.draws import Draws
+    from jscc.signals import ChannelState
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,14 @@ class Realisation:
         gain: complex64 [B, blocks] with E|h|^2 = 1; None where nothing fades.
     """
 
-    noise: Tensor
-    gain: Tensor | None = None
+    noise: "Tensor"
+    gain: "Tensor | None" = None
 
     @property
     def digest(self) -> str:
         """16 hex digits over gains and noise: equal digests mean that two messages met the same air."""
+        import torch
+
         parts = (self.noise,) if self.gain is None else (torch.view_as_real(self.gain), self.noise)
         hashed = hashlib.blake2b(digest_size=8)
         for part in parts:
@@ -50,20 +55,22 @@ class Truth:
         noise_power: [B] float32, noise variance per real symbol relative to unit signal power; 0 for no noise.
     """
 
-    noise_power: Tensor
+    noise_power: "Tensor"
 
-    def state(self) -> ChannelState:
+    def state(self) -> "ChannelState":
         """Return the state of a receiver that knows the noise power and has nothing to equalise."""
+        from jscc.signals import ChannelState
+
         return ChannelState(self.noise_power)
 
 
 class Channel(Protocol):
     """What every channel is."""
 
-    def draw(self, shape: torch.Size, draws: Draws) -> Realisation:
+    def draw(self, shape: "torch.Size", draws: "Draws") -> Realisation:
         """Draw everything random for symbols of shape [B, k], from draws and options, whatever the SNR."""
 
-    def apply(self, s: Tensor, realisation: Realisation) -> tuple[Tensor, Truth]:
+    def apply(self, s: "Tensor", realisation: Realisation) -> "tuple[Tensor, Truth]":
         """Send s [B, k] through a realisation; return y [B, k] and what happened. Differentiable, nothing random."""
 
 
@@ -85,7 +92,7 @@ class ChannelType:
     options_type: type[Any]
     channel_type: type[Any]
 
-    def make(self, snr_db: Tensor, options: Any = None) -> Channel:
+    def make(self, snr_db: "Tensor", options: Any = None) -> Channel:
         """Return the channel of these SNRs [B] in dB; options None for the defaults.
 
         Raises:
@@ -113,7 +120,7 @@ def load(name: str) -> ChannelType:
     return ChannelType(name, module.Options, getattr(module, class_name))
 
 
-def make(name: str, snr_db: Tensor, options: Mapping[str, Any]) -> Channel:
+def make(name: str, snr_db: "Tensor", options: Mapping[str, Any]) -> Channel:
     """Return the channel of a name, of SNRs [B] in dB and of options by name.
 
     Raises:

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jscc.images import ImageError, pixel_digest, read_image
+if TYPE_CHECKING:
+    from jscc.images import ImageError
 
 MOST_LISTED = 20
 """Unreadable images that an error lists; the others are counted."""
@@ -58,6 +60,8 @@ def check_images(refs: Iterable[ImageRef]) -> dict[str, str]:
     Raises:
         DatasetError: some cannot be read; lists them.
     """
+    from jscc.images import ImageError, pixel_digest, read_image  # only now: NumPy and Pillow come with it
+
     digests: dict[str, str] = {}
     faults: dict[Path, ImageError] = {}
     for ref in refs:
@@ -70,7 +74,7 @@ def check_images(refs: Iterable[ImageRef]) -> dict[str, str]:
     return digests
 
 
-def unreadable(faults: Mapping[Path, ImageError]) -> DatasetError:
+def unreadable(faults: "Mapping[Path, ImageError]") -> DatasetError:
     """Return the error that lists images and why each cannot be read, MOST_LISTED of them, and the remedy."""
     lines = [f"dataset: {len(faults)} of the images cannot be read; repair or remove them:"]
     for path, error in list(faults.items())[:MOST_LISTED]:

@@ -5,7 +5,6 @@ from collections import Counter
 from pathlib import Path
 
 from jscc.data.dataset import Dataset, DatasetError, ImageRef
-from jscc.images import SUFFIXES
 
 
 def open_folder(folder: Path) -> Dataset:
@@ -14,6 +13,8 @@ def open_folder(folder: Path) -> Dataset:
     Raises:
         DatasetError: it cannot be read or holds no images.
     """
+    from jscc.images import SUFFIXES  # only now: NumPy and Pillow come with it
+
     try:
         folder = folder.resolve()
         paths = sorted(path for path in folder.iterdir() if is_image(path))
@@ -30,4 +31,6 @@ def open_folder(folder: Path) -> Dataset:
 
 def is_image(path: Path) -> bool:
     """Return whether a path is a file that by its name is an image; hidden files are not."""
+    from jscc.images import SUFFIXES
+
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and os.path.isfile(path)

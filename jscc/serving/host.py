@@ -82,17 +82,9 @@ class Host:
         """
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
-        cards = checkpoints.cards(folder)
-        try:
-            chosen = checkpoints.choose(cards, wanted)
-        except UnknownCheckpointError as error:
-            raise UnknownCheckpointError(f"{error}; looked in {folder}") from None
-        if half == "transmitter":  # a method that is only another receiver listens to the transmitter of another
-            heard = {card.transmitter_digest for card in chosen}
-            chosen = [card for card in cards if card.digest in heard]
         self.hosted: list[Hosted] = []
         self._missing: dict[str, str] = {}
-        for card in chosen:
+        for card in chosen_cards(folder, half, wanted):
             try:
                 self.hosted.append(self._load(folder, card, half))
             except (ModuleNotFoundError, models.UnknownMethodError) as error:  # what this installation lacks
@@ -143,10 +135,35 @@ class Host:
             torch.cuda.synchronize()
 
 
-def _served(hosted: Hosted, half: checkpoints.Half) -> pb.ServedMethod:
-    card, method, defaults = hosted.card, hosted.method, hosted.method.send_options_type()
-    channel_uses = hosted.layout(*NOMINAL_SIZE_PX).channel_uses
-    learned = sorted(hosted.module.learned().items())
+def chosen_cards(folder: Path, half: checkpoints.Half, wanted: str) -> list[checkpoints.Card]:
+    """Return the cards of what a host loads; the arguments are those of `Host`.
+
+    Raises:
+        UnknownCheckpointError: a wanted method has no checkpoint here.
+        CheckpointError: there is no card.
+    """
+    cards = checkpoints.cards(folder)
+    try:
+        chosen = checkpoints.choose(cards, wanted)
+    except UnknownCheckpointError as error:
+        raise UnknownCheckpointError(f"{error}; looked in {folder}") from None
+    if half == "receiver":
+        return chosen
+    heard = {card.transmitter_digest for card in chosen}  # a method that is only another receiver hears another's
+    return [card for card in cards if card.digest in heard]
+
+
+def served_of(card: checkpoints.Card, half: checkpoints.Half) -> pb.ServedMethod:
+    """Describe one half of a checkpoint as far as its card tells: without its parameters and learned values.
+
+    Raises:
+        UnknownMethodError: this build does not have the method.
+        ModuleNotFoundError: this installation lacks what the method needs.
+        ValueError: the method's studies do not fit its options, or the configuration not the method.
+    """
+    method, config = models.load(card.method), checkpoints.config_of(card)
+    defaults = method.send_options_type()
+    channel_uses = config.layout(*NOMINAL_SIZE_PX, defaults).channel_uses
     return pb.ServedMethod(
         name=card.name,
         checkpoint=card.name,
@@ -155,21 +172,27 @@ def _served(hosted: Hosted, half: checkpoints.Half) -> pb.ServedMethod:
         checkpoint_digest=card.digest,
         transmitter_digest=card.transmitter_digest,
         rho=bandwidth_ratio(channel_uses, *NOMINAL_SIZE_PX),
-        parameters=hosted.parameters,
         config_json=json.dumps(card.config, sort_keys=True),
         send_options=convert.options_in_force(defaults) if half == "transmitter" else {},
         receive_options=convert.options_in_force(method.receive_options_type()) if half == "receiver" else {},
-        learned=[pb.LearnedValues(name=name, values=values) for name, values in learned],
-        studies=[_study(hosted, study) for study in hosted.config.studies()],
+        studies=[_study(card, method, study) for study in config.studies()],
         kodak_psnr_db=card.kodak_psnr_db,
         label=card.label,
         family=card.family,
     )
 
 
-def _study(hosted: Hosted, study: models.Study) -> pb.Study:
-    where = f"studies of {hosted.card.name}"
-    hosted.method.options(study.options, where)
+def _served(hosted: Hosted, half: checkpoints.Half) -> pb.ServedMethod:
+    answer = served_of(hosted.card, half)
+    answer.parameters = hosted.parameters
+    learned = sorted(hosted.module.learned().items())
+    answer.learned.extend(pb.LearnedValues(name=name, values=values) for name, values in learned)
+    return answer
+
+
+def _study(card: checkpoints.Card, method: models.Method, study: models.Study) -> pb.Study:
+    where = f"studies of {card.name}"
+    method.options(study.options, where)
     if study.images is not None and study.images < 1:
         raise ValueError(f"{where}: images must be at least 1, got {study.images}")
     return pb.Study(options=convert.options_to_wire(study.options), snr_db=study.snr_db, images=study.images or 0)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 import grpc
 
 from jscc.limits import MAX_QUEUE_BYTES
+from jscc.wire import ending
 from jscc.wire.handlers import handlers
 from jscc.wire.queue import ModelThread
 from jscc.wire.service import Service
@@ -42,11 +42,12 @@ def run(service: Service, binding: Binding) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way and return."""
     keep_freed_memory()
     asyncio.run(_serve(service, binding))
+    ending.end_at_once_on_signals()  # again: the loop has forgotten it, and the interpreter's own end takes a while
 
 
 async def _serve(service: Service, binding: Binding) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending.SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with serving(service, binding, stop):
         await stop.wait()
@@ -85,8 +86,8 @@ async def serving(service: Service, binding: Binding, stop: asyncio.Event | None
         _log.info("stopping; %g s for the work under way", grace_s)
         await standard.end()
         await server.stop(grace_s)
+        await asyncio.to_thread(thread.close)  # the event loop stays free for what that ends
         await service.finish()
-        thread.close()
         _log.info("stopped")
 
 
@@ -98,11 +99,12 @@ async def _ready(service: Service, thread: ModelThread, stop: asyncio.Event) -> 
         await thread.call(service.warm_up)
 
     work, asked = asyncio.create_task(get_ready()), asyncio.create_task(stop.wait())
-    await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
-    asked.cancel()
-    if not work.done():
+    try:
+        await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            work.result()
+        return work.done()
+    finally:  # what was opened is closed before the loop ends
         work.cancel()
-        await asyncio.wait({work})
-        return False
-    work.result()
-    return True
+        asked.cancel()
+        await asyncio.gather(work, asked, return_exceptions=True)

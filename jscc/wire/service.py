@@ -113,7 +113,7 @@ class Service:
         unlimited: names of direct RPCs that never wait because they cost next to nothing.
         prepare: awaited in the event loop before the service reports SERVING.
         warm_up: called in the model thread before the service reports SERVING.
-        finish: awaited once no call is under way any more, also if it never served; closes what prepare opened.
+        finish: awaited once nothing is under way any more, whether it got ready or not; closes what `prepare` opened.
         health_names: names beside "" and full_name that health checks may ask for, such as methods.
         observers: see every call.
     """

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings
 
 from jscc.cards import default_folder
 from jscc.limits import MAX_QUEUE_BYTES
+from jscc.wire import ending
 from jscc.wire.server import Binding
 
 S = TypeVar("S", bound="ServiceSettings")
@@ -26,11 +27,18 @@ class ServiceSettings(BaseSettings):
     )
     reflection: bool = Field(default=True, description="whether clients may ask for the .proto files")
     grace_s: float = Field(default=30.0, ge=0, le=3600, description="time for the work under way after SIGTERM")
+    end_with_stdin: bool = Field(default=False, description="whether the service ends when its standard input does")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="least level logged")
 
     def binding(self) -> Binding:
         """Return where and how to serve."""
         return Binding(self.listen_address, self.max_queue, self.reflection, self.grace_s, self.max_queue_bytes)
+
+    def begin(self) -> None:
+        """Let the process end quietly from now on, whoever asks for it."""
+        ending.end_at_once_on_signals()
+        if self.end_with_stdin:
+            ending.end_with_stdin()
 
     def in_force(self) -> dict[str, str]:
         """Return every setting by the name of its environment variable."""

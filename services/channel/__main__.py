@@ -12,6 +12,7 @@ def main() -> None:
     """Read the settings, serve until SIGTERM."""
     settings = read(ChannelSettings)
     log_to_stderr("channel", settings.log_level)
+    settings.begin()
     start_torch(settings.threads)
     with clear_errors():
         server.run(ChannelServicer(settings.in_force()).service(), settings.binding())

@@ -13,6 +13,7 @@ def main() -> None:
     """Read the settings, load the receivers, serve until SIGTERM."""
     settings = read(DecoderSettings)
     log_to_stderr("decoder", settings.log_level)
+    settings.begin()
     start_torch(settings.threads)
     with clear_errors():
         host = Host(settings.checkpoints, "receiver", settings.methods, settings.device, settings.precision)

@@ -13,6 +13,7 @@ def main() -> None:
     """Read the settings, load the transmitters, serve until SIGTERM."""
     settings = read(EncoderSettings)
     log_to_stderr("encoder", settings.log_level)
+    settings.begin()
     start_torch(settings.threads)
     with clear_errors():
         host = Host(settings.checkpoints, "transmitter", settings.methods, settings.device, settings.precision)

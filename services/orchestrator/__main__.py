@@ -15,6 +15,7 @@ def main() -> None:
     """Read the settings, wait for the services, serve until SIGTERM."""
     settings = read(OrchestratorSettings)
     log_to_stderr("orchestrator", settings.log_level)
+    settings.begin()
     start_torch(1)
     try:
         with clear_errors():

@@ -9,7 +9,7 @@ from jscc.wire.v1 import orchestrator_pb2 as pb
 from jscc.wire.v1 import symbols_pb2
 from services.orchestrator.link.job import Job
 from services.orchestrator.results.rows import Row
-from services.orchestrator.sweep.plan import ALL, SweepSpec
+from services.orchestrator.sweep.spec import ALL, SweepSpec
 
 
 def job_of(request: pb.SendImageRequest) -> Job:

@@ -19,8 +19,9 @@ from jscc.wire.log import about
 from jscc.wire.service import Service
 from jscc.wire.v1 import orchestrator_pb2 as pb
 from services.orchestrator import messages
+from services.orchestrator.link.addresses import Addresses
 from services.orchestrator.link.serving import clients_of, until_serving
-from services.orchestrator.link.star import Addresses, Star
+from services.orchestrator.link.star import Star
 from services.orchestrator.link.transmission import Engine, load_lpips
 from services.orchestrator.link.vigil import Vigil
 from services.orchestrator.report.write import write_report
@@ -59,7 +60,7 @@ class OrchestratorServicer:
         self._opened.callback(self._engine.close)
 
     async def finish(self) -> None:
-        """Close the link."""
+        """Close what `prepare` has opened of the link."""
         await self._opened.aclose()
 
     async def send_image(self, raw: bytes) -> pb.SendImageResponse:
@@ -107,7 +108,7 @@ class OrchestratorServicer:
         dataset = await asyncio.to_thread(open_offered, request.dataset or "kodak", _offered())
         run = whole.SweepRun(spec, dataset, self._settings.runs / request.name, f"RunSweep {request.name}")
         digests = await asyncio.to_thread(check_images, run.dataset.images)
-        checked = await whole.plan(self._engine, run, digests)
+        checked = await whole.plan(self._engine.link.table, run, digests)
         with whole.open_store(run.folder) as store:
             sweep = await whole.begin(self._engine, run, checked, store)
             if dataset.note:

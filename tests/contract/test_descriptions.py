@@ -12,7 +12,7 @@ from jscc.limits import MAX_SNR_DB, MIN_SNR_DB
 from jscc.models import Study, _contract, deepjscc
 from jscc.serving.host import Host
 from jscc.wire import convert
-from services.orchestrator.sweep.plan import MAX_SNRS
+from services.orchestrator.sweep.spec import MAX_SNRS
 
 every_method = pytest.mark.parametrize("name", models.names())
 

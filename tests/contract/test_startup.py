@@ -1,5 +1,6 @@
 """What the command line loads before it answers: neither torch nor matplotlib, which take seconds."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -56,9 +57,32 @@ def run(arguments: list[str], state: Path) -> tuple[int, str, set[str]]:
         (["send", "photo.png", "--seed", "-1"], 2),
         (["send", "photo.png", "--snr-db", "1e309"], 2),
         (["send", "photo.png", "--encoder", "127.0.0.1:1"], 2),
+        (["send", "photo.png", "--method", "nosuch"], 2),
+        (["send", "photo.png", "--wait-s", "0"], 2),
+        (["bench", "--snr-db", "61"], 2),
+        (["bench", "--method", "nosuch"], 2),
+        (["bench", "--wait-s", "nan"], 2),
         (["sweep", "--draws", "many"], 2),
+        (["sweep", "--draws", "0"], 2),
+        (["sweep", "--snr-db=-5,x"], 2),
+        (["sweep", "--snr-db=-5,61"], 2),
+        (["sweep", "--told-snr-db", "nan"], 2),
+        (["sweep", "--methods", "softcast,nosuch"], 2),
+        (["sweep", "--methods", "softcast,softcast"], 2),
+        (["sweep", "--dataset", "nosuch"], 2),
+        (["sweep", "--dataset", "nosuch", "--dry-run"], 2),
+        (["sweep", "--seed", "-1"], 2),
+        (["sweep", "--channel-model", "smoke"], 2),
+        (["sweep", "--references", "some"], 2),
+        (["sweep", "--option", "K=[1,2]"], 2),
+        (["sweep", "--limit", "-1"], 2),
+        (["sweep", "--concurrency", "0"], 2),
+        (["sweep", "--patience-s", "nan"], 2),
+        (["sweep", "--wait-s", "3601"], 2),
+        (["sweep", "--encoder", "127.0.0.1:1"], 2),
         (["up", "--decoders", "nosuch"], 2),
         (["up", "--wait-s", "0"], 2),
+        (["up", "--wait-s", "nan"], 2),
     ],
 )
 def test_what_needs_no_service_loads_nothing_heavy(arguments: list[str], expected: int, tmp_path: Path) -> None:
@@ -69,9 +93,23 @@ def test_what_needs_no_service_loads_nothing_heavy(arguments: list[str], expecte
     assert len(stderr.splitlines()) == (1 if code else 0)
 
 
+def given(port: int) -> list[str]:
+    address = f"127.0.0.1:{port}"
+    return ["--encoder", address, "--channel", address, "--decoder", address]
+
+
+def test_asking_after_what_is_not_there_loads_nothing_heavy(tmp_path: Path) -> None:
+    with socket.socket() as probe:  # bound and not listening: nobody else's port meanwhile
+        probe.bind(("127.0.0.1", 0))
+        code, stderr, loaded = run(["status", *given(probe.getsockname()[1])], tmp_path)
+    assert code == 1
+    assert stderr.count("nothing listens there") == 3
+    assert not loaded & (HEAVY | GRPC)
+
+
 def test_what_speaks_to_services_loads_grpc_alone(tmp_path: Path) -> None:
-    given = ["--encoder", "127.0.0.1:1", "--channel", "127.0.0.1:1", "--decoder", "127.0.0.1:1"]
-    code, stderr, loaded = run(["status", *given], tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        code, stderr, loaded = run(["status", *given(silent.getsockname()[1])], tmp_path)
     assert code == 1, stderr
     assert "grpc" in loaded
     assert not loaded & HEAVY

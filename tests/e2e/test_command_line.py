@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -194,3 +195,40 @@ def test_two_at_once_from_another_folder_start_one_link(tmp_path: Path, monkeypa
         ]
     finally:
         assert "stopped 3 services" in cli("down", state=state, cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(
+    photos: Path, tiny_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    """4 photographs x 2 SNRs x 3 draws. JPEG, WebP and two Gaussian sources: 4 photographs x 2 SNRs x 6 curves."""
+    monkeypatch.setenv("CHECKPOINTS", str(tiny_checkpoints))
+    monkeypatch.setenv("METHODS", "")
+    what = ["--dataset", str(photos), "--snr-db=0,10", "--draws", "3", "--out", str(tmp_path / "out")]
+    result = cli("sweep", "--dry-run", *what, *(["--json"] if as_json else []), state=tmp_path / "state")
+    assert result.stderr == ""
+    if as_json:
+        told = json.loads(result.stdout)
+        assert (told["images"], told["methods"], told["snr_db"], told["draws"]) == (4, ["deepjscc"], [0.0, 10.0], 3)
+        assert told["work"] == [
+            {"what": "transmissions", "total": 24, "kept": 0, "left": 24},
+            {"what": "references", "total": 48, "kept": 0, "left": 48},
+        ]
+        assert told["folder"] == str(tmp_path / "out")
+    else:
+        lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+        assert {"transmissions 24 0 24", "references 48 0 48"} <= set(lines)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["send", "bench", "sweep"])
+def test_how_long_services_are_waited_for_can_be_said(photos: Path, tmp_path: Path, command: str) -> None:
+    with socket.socket() as nobody:  # bound, and nothing listens there
+        nobody.bind(("127.0.0.1", 0))
+        given = [text for hop in HOPS for text in (f"--{hop}", f"127.0.0.1:{nobody.getsockname()[1]}")]
+        what = ["--dataset", str(photos), "--out", str(tmp_path / "out")] if command == "sweep" else []
+        image = [] if command == "sweep" else [str(photos / "photo0.png")]
+        result = cli(command, *image, *what, *given, "--wait-s", "1", state=tmp_path / "state", check=False)
+    assert result.returncode == 1
+    assert "nothing listens there; waited" in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import struct
 import zlib
 from itertools import pairwise
@@ -11,7 +12,18 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from conftest import DEADLINE_S, METHOD, Started, call, probe, refusal, start, wait_for_log, wait_until_serving
+from conftest import (
+    DEADLINE_S,
+    METHOD,
+    Started,
+    call,
+    probe,
+    refusal,
+    start,
+    wait_for_log,
+    wait_until,
+    wait_until_serving,
+)
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -285,6 +297,19 @@ def test_sigterm_finishes_the_work(tmp_path: Path) -> None:
         assert service.process.wait(timeout=DEADLINE_S) == 0
     finally:
         service.stop()
+
+
+@pytest.mark.parametrize("name", ["encoder", "channel", "decoder", "orchestrator"])
+def test_a_service_that_is_asked_to_end_while_it_starts_does_so_quietly(tmp_path: Path, name: str) -> None:
+    """Right after its first word; the orchestrator waits for services that are not there by then."""
+    nowhere = {f"{hop}_ADDRESS": "127.0.0.1:1" for hop in ("ENCODER", "CHANNEL", "DECODER")}
+    service = start(name, tmp_path, **nowhere)
+    try:
+        wait_until(lambda: "\n" in service.log.read_text(), service.process, service.log)
+    finally:
+        assert service.stop() == 0
+    events = [json.loads(line)["event"] for line in service.log.read_text().splitlines()]
+    assert events[-1] == "stopped"
 
 
 def test_what_a_person_can_mend_is_one_line(tmp_path: Path, link: Link) -> None:

@@ -4,7 +4,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -18,17 +18,16 @@ from services.orchestrator.cli.arguments import (
     EncoderAddress,
     MethodOptions,
     ToldSnr,
+    WaitSeconds,
 )
 from services.orchestrator.cli.failures import FAILED, main_of
 from services.orchestrator.cli.failures import attempt as _attempt
 from services.orchestrator.cli.failures import checked as _checked
 from services.orchestrator.cli.failures import run as _run
-from services.orchestrator.cli.output import console, errors, show_json
+from services.orchestrator.cli.output import console, show_json
 from services.orchestrator.cli.output import say as _say
-from services.orchestrator.link.addresses import check_address, given_addresses
-
-if TYPE_CHECKING:
-    from services.orchestrator.link.star import Addresses
+from services.orchestrator.cli.served import check_names
+from services.orchestrator.link.addresses import Addresses, check_address, given_addresses
 
 # What a command needs beyond reading its arguments is imported when it runs: torch and matplotlib take seconds.
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -39,11 +38,12 @@ def up(
     decoders: Annotated[
         str, typer.Option(help="methods that get a decoder process of their own, separated by commas; each for all")
     ] = "",
-    wait_s: Annotated[float, typer.Option("--wait-s", min=1, max=3600, help="how long the services may take")] = 300.0,
+    wait_s: Annotated[float, typer.Option("--wait-s", help="how long the services may take, 1..3600 s")] = 300.0,
 ) -> None:
     """Start encoder, channel and decoder as local processes on free ports; start again what has died."""
     from services.orchestrator.cli import commands
 
+    _checked(arguments.wait_s, wait_s)
     groups = _checked(commands.wanted_decoders, decoders)
     _attempt(commands.bring_up, groups, wait_s)
 
@@ -107,6 +107,7 @@ def send(
         tuple[Path, int] | None,
         typer.Option("--row", help="a sweep's folder and the number of a row of its results.csv: send it once more"),
     ] = None,
+    wait_s: WaitSeconds = None,
     as_json: AsJson = False,
     orchestrator: Annotated[
         str | None, typer.Option("--orchestrator", envvar="ORCHESTRATOR_ADDRESS", help="host:port of its API")
@@ -119,6 +120,7 @@ def send(
     if orchestrator:
         _checked(check_address, "--orchestrator", orchestrator)
     addresses = _addresses(encoder, channel, decoder)
+    _checked(arguments.wait_s, wait_s)
     if bool(images) == (row is not None):
         _checked(_refuse, "give images or --row, and not both")
     asked: dict[str, Any] = {
@@ -131,11 +133,16 @@ def send(
         "root_seed": _checked(arguments.seed, seed),
         "draw": draw,
     }
+    if method and not orchestrator:
+        _checked(check_names, [method], addresses)
     from services.orchestrator.cli import transmit
 
     jobs, kept = _checked(transmit.jobs_of, images or [], asked, row)
     targets = _checked(transmit.targets_of, jobs, output)
-    answers = transmit.send_to(orchestrator, jobs) if orchestrator else transmit.send_directly(addresses, jobs, _say)
+    if orchestrator:
+        answers = transmit.send_to(orchestrator, jobs)
+    else:
+        answers = transmit.send_directly(addresses, jobs, _say, wait_s)
     if not _run(transmit.show(answers, targets, kept, as_json)):
         raise typer.Exit(FAILED)
 
@@ -151,12 +158,17 @@ def bench(
     warm_up: Annotated[int, typer.Option(min=0, max=1000, help="transmissions before that")] = 3,
     snr_db: Annotated[float, typer.Option("--snr-db", help="channel SNR in dB, -30..60")] = 10.0,
     method: Annotated[str, typer.Option("--method", help="name of the method; the link's default when left out")] = "",
+    wait_s: WaitSeconds = None,
     as_json: AsJson = False,
     encoder: EncoderAddress = None,
     channel: ChannelAddress = None,
     decoder: DecoderAddress = None,
 ) -> None:
     """Send one image again and again; print the latency of every part of the way."""
+    addresses = _addresses(encoder, channel, decoder)
+    _checked(arguments.wait_s, wait_s)
+    _checked(arguments.snr_db, snr_db)
+    _checked(check_names, [method] if method else [], addresses)
     from jscc.images import read_image
     from services.orchestrator.cli import terminal, transmit
     from services.orchestrator.link.job import Job
@@ -164,7 +176,7 @@ def bench(
     path = image or _sample()
     job = _checked(lambda name: Job(name, method, snr_db, snr_db), transmit.image_id_of(path))
     _checked(read_image, path)
-    rows = _run(transmit.send_often(_addresses(encoder, channel, decoder), path, job, (warm_up, count), _say))
+    rows = _run(transmit.send_often(addresses, path, job, (warm_up, count), _say, wait_s))
     if as_json:
         show_json([transmit.as_document(row) for row in rows])
     else:
@@ -196,20 +208,18 @@ def sweep(
         str, typer.Option(help="none, cheap (PSNR alone) or all; left out: all with all methods, else cheap")
     ] = "",
     concurrency: Annotated[int, typer.Option(help="transmissions under way at once")] = 4,
-    patience_s: Annotated[float, typer.Option(help="how long an unreachable service is waited for")] = 300.0,
+    patience_s: Annotated[float, typer.Option(help="how long a service that goes away is waited for")] = 300.0,
+    wait_s: WaitSeconds = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be sent and what is left of it; start and write nothing")
+    ] = False,
     as_json: AsJson = False,
     encoder: EncoderAddress = None,
     channel: ChannelAddress = None,
     decoder: DecoderAddress = None,
 ) -> None:
     """Sweep images, methods, SNRs and noise draws; resume what is in --out; write the report."""
-    from jscc.data import open_dataset
-    from services.orchestrator.cli import terminal, transmit
-    from services.orchestrator.cli.progress import SweepBars
-    from services.orchestrator.report.write import write_report
-    from services.orchestrator.results.store import DATABASE, Store, read
-    from services.orchestrator.sweep import whole
-    from services.orchestrator.sweep.plan import ALL, SweepSpec
+    from services.orchestrator.sweep.spec import ALL, SweepSpec, known_references
 
     names = tuple(name.strip() for name in methods.split(",") if name.strip())
     asked = {
@@ -227,30 +237,20 @@ def sweep(
         "concurrency": concurrency,
         "patience_s": patience_s,
     }
-    run = whole.SweepRun(
-        spec=_checked(lambda fields: SweepSpec(**fields), asked),
-        dataset=_checked(open_dataset, dataset),
-        folder=out,
-        command=shlex.join(["jscc-link", *sys.argv[1:]]),
-        references=_checked(whole.known_references, references or ("all" if names == ALL else "cheap")),
-    )
-    if run.dataset.note:
-        _say(run.dataset.note)
-    try:
-        with SweepBars(errors, out) as bars:
-            _run(whole.run_sweep(run, _addresses(encoder, channel, decoder), bars))
-    except typer.Exit:
-        if (out / DATABASE).is_file():
-            _say(f"to go on: {shlex.join(['jscc-link', *sys.argv[1:]])}")
-        raise
-    _checked(write_report, out)
-    with Store(out / DATABASE) as store:
-        results = read(store)
-    if as_json:
-        show_json([transmit.as_document(row) for row in results.rows])
-    else:
-        console.print(terminal.sweep_table(results))
-    _say(f"report: {out / 'summary.md'}, figures in {out / 'figures'}")
+    spec = _checked(lambda fields: SweepSpec(**fields), asked)
+    chosen = _checked(known_references, references or ("all" if names == ALL else "cheap"))
+    addresses = _addresses(encoder, channel, decoder)
+    _checked(arguments.wait_s, wait_s)
+    _checked(check_names, () if names == ALL else names, addresses)
+    from jscc.data import open_dataset
+
+    images = _checked(open_dataset, dataset)
+    from services.orchestrator.cli import sweeping
+    from services.orchestrator.sweep.whole import SweepRun
+
+    run = SweepRun(spec, images, out, shlex.join(["jscc-link", *sys.argv[1:]]), chosen)
+    act = sweeping.preview if dry_run else sweeping.sweep
+    act(run, addresses, wait_s, as_json)
 
 
 @app.command()
@@ -267,7 +267,7 @@ def main() -> None:
     sys.exit(main_of(app))
 
 
-def _addresses(encoder: str | None, channel: str | None, decoder: str | None) -> "Addresses | None":
+def _addresses(encoder: str | None, channel: str | None, decoder: str | None) -> Addresses | None:
     return _checked(given_addresses, encoder, channel, decoder)
 
 

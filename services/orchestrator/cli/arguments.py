@@ -8,6 +8,8 @@ import typer
 from jscc.config import check_option, shown
 from services.orchestrator.link.job import check_seed, check_snr_db
 
+MAX_WAIT_S = 3600
+
 EncoderAddress = Annotated[str | None, typer.Option("--encoder", help="host:port of an encoder that runs already")]
 ChannelAddress = Annotated[str | None, typer.Option("--channel", help="host:port of a channel that runs already")]
 DecoderAddress = Annotated[
@@ -22,6 +24,10 @@ ToldSnr = Annotated[
 ]
 MethodOptions = Annotated[
     list[str] | None, typer.Option("--option", help="an option of the method as name=value; may be repeated")
+]
+WaitSeconds = Annotated[
+    float | None,
+    typer.Option("--wait-s", help="how long services may take to serve, 1..3600 s; left out: 30, local ones 300"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to standard output instead of tables")]
 
@@ -46,6 +52,17 @@ def snr_db(text: str | float) -> float:
     """
     value = number(text) if isinstance(text, str) else text
     check_snr_db("snr_db", value)
+    return value
+
+
+def wait_s(value: float | None) -> float | None:
+    """Return a time to wait in seconds; None where none was given.
+
+    Raises:
+        ValueError: it is outside 1..3600 s.
+    """
+    if value is not None and not 1 <= value <= MAX_WAIT_S:
+        raise ValueError(f"wait_s: {value:g} is outside 1..{MAX_WAIT_S} s")
     return value
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import jscc
 from jscc.cards import cards, chosen_folder
 from services.orchestrator.cli import output
+from services.orchestrator.link.addresses import Addresses
 from services.orchestrator.link.local import LocalLink, state_folder
 from services.orchestrator.link.routes import Route
 from services.orchestrator.link.serving import GIVEN_WAIT_S, until_serving
-from services.orchestrator.link.star import Addresses, Star
+from services.orchestrator.link.star import Star
 from services.orchestrator.link.waiting import Say
 
 

@@ -1,18 +1,17 @@
-"""`jscc-link status`: what runs, where, and what it serves."""
+"""`jscc-link status`: what runs, where, and what it serves. Loads gRPC only where something listens."""
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jscc.wire.client import Client
-from jscc.wire.errors import LinkError
 from services.orchestrator.cli import output
-from services.orchestrator.link.condition import Condition, condition_of
+from services.orchestrator.link.addresses import Addresses
+from services.orchestrator.link.condition import Condition, condition_at
 from services.orchestrator.link.local import LocalLink, state_folder
 from services.orchestrator.link.process import HOPS, Process
-from services.orchestrator.link.routes import RouteError
-from services.orchestrator.link.serving import clients_of
-from services.orchestrator.link.star import Addresses, Star
+
+if TYPE_CHECKING:
+    from services.orchestrator.link.star import Star
 
 UP = "`jscc-link up` starts it"
 
@@ -72,6 +71,15 @@ async def show_status(addresses: Addresses | None, as_json: bool) -> bool:
             output.show_json(_document(services))
         output.fail("; ".join(problems))
         return False
+    return await _show_serving(services, as_json)
+
+
+async def _show_serving(services: list[ServiceStatus], as_json: bool) -> bool:
+    from jscc.wire.errors import LinkError
+    from services.orchestrator.link.routes import RouteError
+    from services.orchestrator.link.star import Star
+
+    problems = []
     async with Star(_addresses(services)) as link:
         try:
             await link.discover()
@@ -98,18 +106,15 @@ async def _local_service(process: Process) -> ServiceStatus:
     if not process.is_running:
         words = f"has ended; {UP} again; its log {process.log} ends: {process.last_words()}"
         return ServiceStatus(process.hop, process.address, Condition("ended", words), process)
-    return await _ask(Client(process.hop, process.address), process)
+    return await _ask(process.hop, process.address, process)
 
 
 async def _given(addresses: Addresses) -> list[ServiceStatus]:
-    return await asyncio.gather(*map(_ask, clients_of(addresses)))
+    return await asyncio.gather(*(_ask(hop, address) for hop, address in addresses.named))
 
 
-async def _ask(client: Client, process: Process | None = None) -> ServiceStatus:
-    try:
-        return ServiceStatus(client.hop, client.address, await condition_of(client), process)
-    finally:
-        await client.close()
+async def _ask(hop: str, address: str, process: Process | None = None) -> ServiceStatus:
+    return ServiceStatus(hop, address, await condition_at(hop, address), process)
 
 
 def _addresses(services: list[ServiceStatus]) -> Addresses:
@@ -119,7 +124,7 @@ def _addresses(services: list[ServiceStatus]) -> Addresses:
     return Addresses(first["encoder"], first["channel"], decoders)
 
 
-def _show(services: list[ServiceStatus], link: Star) -> None:
+def _show(services: list[ServiceStatus], link: "Star") -> None:
     from services.orchestrator.cli import link_tables
 
     output.show("  ".join(f"{service.hop} {service.address}" for service in services))
@@ -131,7 +136,7 @@ def _show(services: list[ServiceStatus], link: Star) -> None:
         output.show(f"no route: {sentence}")
 
 
-def _document(services: list[ServiceStatus], link: Star | None = None) -> dict[str, Any]:
+def _document(services: list[ServiceStatus], link: "Star | None" = None) -> dict[str, Any]:
     """Return what a program is told: the services, and what the link serves when it does."""
     described = iter(link.descriptions if link else ())
     entries = [service.to_json() | _described(next(described, None)) for service in services]

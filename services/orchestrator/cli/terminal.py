@@ -1,6 +1,7 @@
 """Tables for the terminal."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich import box
@@ -12,6 +13,9 @@ from services.orchestrator.report.series import Scored, by_snr, shown_series, sp
 from services.orchestrator.results.rows import Row
 from services.orchestrator.results.store import Results
 from services.orchestrator.sweep.estimate import Line
+
+if TYPE_CHECKING:
+    from services.orchestrator.sweep.preview import Preview
 
 PERCENTILES = (50, 95, 99)
 
@@ -75,6 +79,27 @@ def estimate_table(lines: Iterable[Line]) -> Table:
     table.add_section()
     table.add_row("all", str(sum(line.pieces for line in known)), f"{sum(line.left_s for line in known) / 60:.1f}")
     return table
+
+
+def preview_tables(found: "Preview") -> tuple[Table, Table]:
+    """Show what a sweep would do: what was asked for, and how much of the work is done already."""
+    spec, run = found.plan.spec, found.run
+    asked = Table(title="a sweep would send", show_header=False)
+    asked.add_row("images", f"{len(run.dataset.images)} of {run.dataset.name}")
+    asked.add_row("methods", f"{', '.join(spec.methods)} ({found.source})")
+    asked.add_row("SNRs", f"{', '.join(f'{snr_db:g}' for snr_db in spec.snr_db)} dB, noise draws of each: {spec.draws}")
+    options = "".join(f" {name}={value}" for name, value in spec.channel_options.items())
+    asked.add_row("channel", f"{spec.channel}{options}")
+    asked.add_row("studies", f"{found.of_studies} of the transmissions")
+    asked.add_row("references", run.references)
+    asked.add_row("results", str(run.folder))
+    work = Table(title="work", box=box.SIMPLE, pad_edge=False, caption="how long it takes is measured when it begins")
+    work.add_column("")
+    for name in ("all", "kept", "left"):
+        work.add_column(name, justify="right")
+    for tally in (*found.transmissions, found.all_transmissions, found.references):
+        work.add_row(tally.what, str(tally.total), str(tally.kept), str(tally.left))
+    return asked, work
 
 
 def _value(row: Row, metric: str, size_px: tuple[int, ...]) -> str:

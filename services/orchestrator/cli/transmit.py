@@ -3,19 +3,20 @@
 import dataclasses
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jscc.images import check_writable, read_image, write_image
 from services.orchestrator.cli import output
 from services.orchestrator.cli.reproduce import difference
+from services.orchestrator.link.addresses import Addresses
 from services.orchestrator.link.job import DEFAULT_TIMEOUT_S, Job
-from services.orchestrator.link.waiting import Say, patiently
+from services.orchestrator.link.waiting import Say, Step, patiently
 from services.orchestrator.results.rows import Row
 
 if TYPE_CHECKING:
     from jscc.images import Pixels
-    from services.orchestrator.link.star import Addresses
 
 SEND_TIMEOUT_S = 3 * DEFAULT_TIMEOUT_S
 
@@ -146,9 +147,15 @@ def as_document(row: Row) -> dict[str, Any]:
 
 
 async def send_directly(
-    addresses: "Addresses | None", jobs: Sequence[tuple[Path, Job]], say: Say
+    addresses: Addresses | None, jobs: Sequence[tuple[Path, Job]], say: Say, wait_s: float | None = None
 ) -> AsyncIterator[Answer]:
     """Send images through services one after the other, without an orchestrator's API; yields each as it arrives.
+
+    Args:
+        addresses: of services that run elsewhere; None for local ones.
+        jobs: images, and what is asked of the link.
+        say: called with every line that a person should know; a wait names the service that it is for.
+        wait_s: how long the services may take until they serve, see `open_session`.
 
     Raises:
         ImageError: a file is no image within the limits.
@@ -158,11 +165,17 @@ async def send_directly(
     from services.orchestrator.link.session import open_session  # only now: torch comes with it
     from services.orchestrator.sweep.record import row_of
 
-    async with open_session(addresses, 1, say) as session:
+    async with open_session(addresses, 1, say, wait_s) as session:
         for path, job in jobs:
-            transmission = await patiently(session.engine.transmit(job, path), f"the link to send {path}", say)
+            step = Step()
+            work = session.engine.transmit(job, path, step)
+            transmission = await patiently(work, partial(_what, step, path), say)
             row = row_of(transmission, job.image_id.rpartition("/")[0])
             yield Answer(path, row, transmission.delivery.pixels)
+
+
+def _what(step: Step, path: Path) -> str:
+    return f"{step.what} {path}"
 
 
 async def send_to(address: str, jobs: Sequence[tuple[Path, Job]]) -> AsyncIterator[Answer]:
@@ -189,8 +202,8 @@ async def send_to(address: str, jobs: Sequence[tuple[Path, Job]]) -> AsyncIterat
 
 
 async def send_often(
-    addresses: "Addresses | None", path: Path, job: Job, counts: tuple[int, int], say: Say
+    addresses: Addresses | None, path: Path, job: Job, counts: tuple[int, int], say: Say, wait_s: float | None = None
 ) -> list[Row]:
     """Send an image (warm-up, counted) times, one after the other; return the rows of the counted ones."""
-    rows = [sent.row async for sent in send_directly(addresses, [(path, job)] * sum(counts), say)]
+    rows = [sent.row async for sent in send_directly(addresses, [(path, job)] * sum(counts), say, wait_s)]
     return rows[counts[0] :]

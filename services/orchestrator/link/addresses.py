@@ -2,10 +2,7 @@
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from services.orchestrator.link.star import Addresses
+from dataclasses import dataclass
 
 MAX_HOST = 253
 """Characters of a host name (RFC 1035, 2.3.4)."""
@@ -13,11 +10,31 @@ MAX_HOST = 253
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
+@dataclass(frozen=True)
+class Addresses:
+    """Where the services are, host:port each.
+
+    Attributes:
+        encoder: address of the encoder.
+        channel: address of the channel.
+        decoders: one or more addresses; each served name goes to the first decoder that has it.
+    """
+
+    encoder: str
+    channel: str
+    decoders: tuple[str, ...]
+
+    @property
+    def named(self) -> list[tuple[str, str]]:
+        """Hop and address of every service, encoder and channel first."""
+        return [("encoder", self.encoder), ("channel", self.channel), *(("decoder", item) for item in self.decoders)]
+
+
 class AddressError(ValueError):
     """What a user gave as an address is none."""
 
 
-def given_addresses(encoder: str | None, channel: str | None, decoder: str | None) -> "Addresses | None":
+def given_addresses(encoder: str | None, channel: str | None, decoder: str | None) -> Addresses | None:
     """Return the addresses that a user gave, or None where none were given.
 
     Raises:
@@ -31,8 +48,6 @@ def given_addresses(encoder: str | None, channel: str | None, decoder: str | Non
         raise AddressError(f"{missing[0]}: give all of --encoder, --channel and --decoder, or none")
     encoder, channel = check_address("--encoder", encoder or ""), check_address("--channel", channel or "")
     decoders = tuple(check_address("--decoder", item) for item in (decoder or "").split(","))
-    from services.orchestrator.link.star import Addresses  # only now: gRPC comes with it
-
     return Addresses(encoder, channel, decoders)
 
 

@@ -1,13 +1,19 @@
-"""How a service is that is asked: it serves, it starts, or why it does not answer."""
+"""How a service is that is asked: it serves, it starts, or why it does not answer.
+
+gRPC is loaded only where something listens: who asks for what is not there starts fast.
+"""
 
 import asyncio
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from jscc.wire.client import Client
-from jscc.wire.errors import LinkError
 from services.orchestrator.link.addresses import split_address
+
+if TYPE_CHECKING:
+    from jscc.wire.client import Client
+    from jscc.wire.errors import LinkError
 
 ASK_S = 2.0
 """How long a question waits for its answer."""
@@ -28,36 +34,56 @@ class Condition:
     words: str
 
 
-async def conditions_of(clients: Iterable[Client]) -> dict[Client, Condition]:
+async def conditions_of(clients: "Iterable[Client]") -> "dict[Client, Condition]":
     """Ask services at once how they are; takes about twice ASK_S at most."""
     asked = list(clients)
     return dict(zip(asked, await asyncio.gather(*map(condition_of, asked)), strict=True))
 
 
-async def require_answer(client: Client) -> None:
+async def require_answer(client: "Client") -> None:
     """Check that a service answers, whether it serves already or not.
 
     Raises:
         LinkError: it does not, or another one does.
     """
+    from jscc.wire.errors import LinkError
+
     condition = await condition_of(client)
     if condition.state not in ("serving", "starting"):
         raise LinkError(client.hop, client.address, "UNAVAILABLE", condition.words)
 
 
-async def condition_of(client: Client) -> Condition:
-    """Ask a service how it is."""
-    accepts = await _accepts(*split_address(client.address))
+async def condition_at(hop: str, address: str) -> Condition:
+    """Ask the service at an address how it is."""
+    accepts = await _accepts(*split_address(address))
     if accepts is False:
         return Condition("absent", REFUSED)
+    from jscc.wire.client import Client
+
+    client = Client(hop, address)
+    try:
+        return await _answer_of(client, bool(accepts))
+    finally:
+        await client.close()
+
+
+async def condition_of(client: "Client") -> Condition:
+    """Ask a service how it is."""
+    accepts = await _accepts(*split_address(client.address))
+    return Condition("absent", REFUSED) if accepts is False else await _answer_of(client, bool(accepts))
+
+
+async def _answer_of(client: "Client", accepts: bool) -> Condition:
+    from jscc.wire.errors import LinkError
+
     try:
         serves = await client.is_serving(ASK_S)
     except LinkError as error:
-        return _unanswered(client, error, bool(accepts))
+        return _unanswered(client, error, accepts)
     return Condition("serving", "it serves") if serves else Condition("starting", "it starts: it loads and warms up")
 
 
-def _unanswered(client: Client, error: LinkError, accepts: bool) -> Condition:
+def _unanswered(client: "Client", error: "LinkError", accepts: bool) -> Condition:
     if error.code in ("NOT_FOUND", "UNIMPLEMENTED"):
         return Condition("foreign", f"another service answers there, no {client.hop}")
     if accepts:

@@ -9,18 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from platformdirs import user_state_path
 
 from jscc import config
 from jscc.cards import Card, choose
 from jscc.machine import cores
+from services.orchestrator.link.addresses import Addresses
 from services.orchestrator.link.process import HOPS, Process, end, name_of, spawn
 from services.orchestrator.link.waiting import Notice, Say
-
-if TYPE_CHECKING:
-    from services.orchestrator.link.star import Addresses
 
 
 class LocalLink:
@@ -44,7 +41,8 @@ class LocalLink:
         Raises:
             ValueError: the link is up with other decoders, or its state file is damaged.
         """
-        self._folder, self._wanted, self._outlives_us, self._say = folder, decoders, outlives_us, say
+        self._folder, self._wanted, self._say = folder, decoders, say
+        self._lifeline = None if outlives_us else os.pipe()  # kept open until this process ends, however it does
         self._state = folder / "link.json"
         self._adopt()
 
@@ -97,14 +95,12 @@ class LocalLink:
             yield
 
     @property
-    def addresses(self) -> "Addresses":
+    def addresses(self) -> Addresses:
         """Where the services listen.
 
         Raises:
             ValueError: one of them was never started.
         """
-        from services.orchestrator.link.star import Addresses  # only now: gRPC comes with it
-
         found = {process.hop: process.address for process in self.processes.values()}
         for hop in HOPS:
             if hop not in found:
@@ -152,7 +148,8 @@ class LocalLink:
         earlier = self.processes.get(name)
         address = earlier.address if earlier and _is_free(earlier.address) else _free_address()
         log, threads = self._folder / f"{name}.log", {"THREADS": str(_threads(hop))}
-        self.processes[name] = spawn((hop, methods), address, log, threads | settings, self._outlives_us)
+        lifeline = self._lifeline and self._lifeline[0]
+        self.processes[name] = spawn((hop, methods), address, log, threads | settings, lifeline)
         self._write()  # after each, so that nothing runs that the file does not tell
 
     def last_words(self) -> str:

@@ -1,9 +1,7 @@
 """One service as a local process: started, told from a later process of the same id, and ended."""
 
-import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -21,7 +19,6 @@ HOPS = ("encoder", "channel", "decoder")
 STOP_TIMEOUT_S = 40.0
 """Longer than the services' GRACE_S; what has not ended by then is killed."""
 
-_PR_SET_PDEATHSIG = 1
 _PROJECT = Path(__file__).parents[3]
 _SAME_START_S = 1.5
 """The kernel tells when it started in whole seconds, which may change by one when the clock is set."""
@@ -77,8 +74,9 @@ class Process:
             if found.status() == psutil.STATUS_ZOMBIE:
                 found.wait(0)  # a child of ours is forgotten by the kernel; of another's this raises
                 return None
-            is_ours = abs(_started_s(found) - self.started_s) < _SAME_START_S
-            return found if is_ours and f"services.{self.hop}" in found.cmdline() else None
+            is_ours, command = abs(_started_s(found) - self.started_s) < _SAME_START_S, found.cmdline()
+            # One that has just begun has no arguments yet: on a busy machine that takes the kernel 30 ms and more.
+            return found if is_ours and (not command or f"services.{self.hop}" in command) else None
         except psutil.Error:
             return None
 
@@ -98,7 +96,7 @@ def name_of(hop: str, methods: str) -> str:
     return f"{hop}-{methods.replace('_', '-')}" if methods and not methods.startswith("all,") else hop
 
 
-def spawn(what: tuple[str, str], address: str, log: Path, settings: Mapping[str, str], outlives_us: bool) -> Process:
+def spawn(what: tuple[str, str], address: str, log: Path, settings: Mapping[str, str], lifeline: int | None) -> Process:
     """Start a service.
 
     Args:
@@ -106,7 +104,8 @@ def spawn(what: tuple[str, str], address: str, log: Path, settings: Mapping[str,
         address: to listen on.
         log: where its output goes; that of an earlier one is kept beside it.
         settings: of the service, where the caller's environment says nothing else.
-        outlives_us: whether it goes on when this process ends.
+        lifeline: reading end of a pipe whose other end this process alone has, so that the service ends with it; None
+            for one that goes on.
 
     Raises:
         OSError: it cannot be started, or the log not be written.
@@ -116,16 +115,16 @@ def spawn(what: tuple[str, str], address: str, log: Path, settings: Mapping[str,
         os.replace(log, log.with_suffix(".previous.log"))
     own = {"LISTEN_ADDRESS": address, "CHECKPOINTS": str(chosen_folder().absolute())}
     own |= {"METHODS": methods} if methods else {}
+    own["END_WITH_STDIN"] = str(lifeline is not None)
     paths = [str(_PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]  # whatever packages the caller stands among
     with log.open("wb") as output:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", f"services.{hop}"],
             env={**settings, **os.environ, "PYTHONPATH": os.pathsep.join(paths), **own},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if lifeline is None else lifeline,
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=None if outlives_us else _end_with_parent,
         )
     child.returncode = 0  # else it would complain that nobody waits for it; psutil does, perhaps in another command
     return Process(hop, address, child.pid, _started_s(psutil.Process(child.pid)), str(log), methods)
@@ -163,11 +162,6 @@ def _names(running: Mapping[str, psutil.Process], left: list[psutil.Process]) ->
 
 def _started_s(process: psutil.Process) -> float:
     return process.create_time() - psutil.boot_time()  # without the wall clock, which may be set
-
-
-def _end_with_parent() -> None:
-    """Ask Linux to end this process gracefully when its parent dies, however that happens; psutil cannot."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _plain(line: str) -> str:

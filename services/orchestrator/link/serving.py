@@ -5,19 +5,25 @@ import time
 
 from jscc.wire.client import Client
 from jscc.wire.errors import LinkError
+from services.orchestrator.link.addresses import Addresses
 from services.orchestrator.link.condition import Condition, conditions_of
 from services.orchestrator.link.local import LocalLink
-from services.orchestrator.link.star import Addresses
 from services.orchestrator.link.waiting import Notice, Say
 
 START_TIMEOUT_S = 300.0
 """For processes of our own: a busy machine takes minutes to load and warm up every method."""
 GIVEN_WAIT_S = 30.0
-"""For services that run elsewhere, and for those that accept connections and never answer."""
+"""For services that run elsewhere, and unless said otherwise for those that accept connections and never answer."""
 _TICK_S = 0.5
 
 
-async def until_serving(addresses: Addresses, wait_s: float, say: Say, own: LocalLink | None = None) -> None:
+async def until_serving(
+    addresses: Addresses,
+    wait_s: float,
+    say: Say,
+    own: LocalLink | None = None,
+    max_silence_s: float = GIVEN_WAIT_S,
+) -> None:
     """Wait until all services serve.
 
     Args:
@@ -25,15 +31,16 @@ async def until_serving(addresses: Addresses, wait_s: float, say: Say, own: Loca
         wait_s: how long.
         say: called with what is waited for, when that takes longer than a moment.
         own: the local link that they are; a process of it that has ended is noticed at once.
+        max_silence_s: how long a service may accept connections without an answer.
 
     Raises:
         LinkError: a service ended, is another one than asked for, does not serve within wait_s seconds, or has accepted
-            connections and not answered for GIVEN_WAIT_S.
+            connections and not answered for max_silence_s.
     """
     clients = clients_of(addresses)
     waits = {asyncio.create_task(_until_serving(client, wait_s)): client for client in clients}
     try:
-        await _watch(waits, wait_s, say, own)
+        await _watch(waits, wait_s, say, own, max_silence_s)
     finally:
         for task in waits:
             task.cancel()
@@ -43,8 +50,7 @@ async def until_serving(addresses: Addresses, wait_s: float, say: Say, own: Loca
 
 def clients_of(addresses: Addresses) -> list[Client]:
     """Return a connection to every service, encoder and channel first."""
-    decoders = [Client("decoder", address) for address in addresses.decoders]
-    return [Client("encoder", addresses.encoder), Client("channel", addresses.channel), *decoders]
+    return [Client(hop, address) for hop, address in addresses.named]
 
 
 async def _until_serving(client: Client, wait_s: float) -> None:
@@ -64,7 +70,9 @@ async def _until_serving(client: Client, wait_s: float) -> None:
             await asyncio.sleep(min(left_s, _TICK_S))
 
 
-async def _watch(waits: dict["asyncio.Task[None]", Client], wait_s: float, say: Say, own: LocalLink | None) -> None:
+async def _watch(
+    waits: dict["asyncio.Task[None]", Client], wait_s: float, say: Say, own: LocalLink | None, max_silence_s: float
+) -> None:
     found: dict[Client, Condition] = {}
     notice, pending = Notice(lambda: _what(found, wait_s, own is not None), say), set(waits)
     while pending:
@@ -76,7 +84,7 @@ async def _watch(waits: dict["asyncio.Task[None]", Client], wait_s: float, say: 
             absent = [client for task, client in waits.items() if task in pending or task.exception()]
             found.clear()
             found.update(await conditions_of(absent))
-            _refuse(found, notice.waited_s, late)
+            _refuse(found, notice.waited_s, late, max_silence_s)
             notice.tick()
 
 
@@ -89,10 +97,10 @@ def _what(found: dict[Client, Condition], wait_s: float, is_own: bool) -> str:
     return f"the link, up to {wait_s:g} s: {'; '.join(each)}"
 
 
-def _refuse(found: dict[Client, Condition], waited_s: float, late: bool) -> None:
+def _refuse(found: dict[Client, Condition], waited_s: float, late: bool, max_silence_s: float) -> None:
     """Give up on a service that is another one, sooner on one that never answers, and after the wait on any."""
     for client, condition in found.items():
-        silent = condition.state == "silent" and waited_s >= GIVEN_WAIT_S
+        silent = condition.state == "silent" and waited_s >= max_silence_s
         if condition.state == "foreign" or silent or (late and condition.state != "serving"):
             words = f"{condition.words}; waited {waited_s:.0f} s"
             raise LinkError(client.hop, client.address, "UNAVAILABLE", words)

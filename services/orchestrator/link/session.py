@@ -1,21 +1,20 @@
 """Opening the link that a command works on: given addresses, the link that is up, or processes of its own."""
 
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from jscc.serving.runtime import start_torch
 from jscc.wire.transport import keep_freed_memory
+from services.orchestrator.link.addresses import Addresses
 from services.orchestrator.link.local import LocalLink, state_folder
 from services.orchestrator.link.serving import GIVEN_WAIT_S, START_TIMEOUT_S, clients_of, until_serving
-from services.orchestrator.link.star import Addresses, Star
+from services.orchestrator.link.star import Star
 from services.orchestrator.link.transmission import Engine, load_lpips
 from services.orchestrator.link.vigil import Vigil
 from services.orchestrator.link.waiting import Say
-
-Revive = Callable[[], str]
 
 
 @dataclass(frozen=True)
@@ -24,18 +23,18 @@ class Session:
 
     Attributes:
         engine: sends images through it.
-        revive: restarts dead services and says what it did; None where the services are someone else's.
+        own: the link where it is this command's own, which may be started again; None where it is someone else's.
         note: how the link came about, one line.
     """
 
     engine: Engine
-    revive: Revive | None
+    own: LocalLink | None
     note: str
 
 
 @asynccontextmanager
 async def open_session(
-    addresses: Addresses | None, workers: int, say: Say, wait_s: float = GIVEN_WAIT_S
+    addresses: Addresses | None, workers: int, say: Say, wait_s: float | None = None
 ) -> AsyncIterator[Session]:
     """Open a link and an engine on it; what was started for it is stopped afterwards.
 
@@ -43,7 +42,8 @@ async def open_session(
         addresses: of services that run elsewhere; None for local ones.
         workers: threads that read and score.
         say: called with every line that a person should know.
-        wait_s: how long services that run elsewhere are waited for.
+        wait_s: how long the services may take until they serve; None for GIVEN_WAIT_S where they run elsewhere and
+            START_TIMEOUT_S where they are local.
 
     Raises:
         LinkError: the services do not serve.
@@ -51,13 +51,13 @@ async def open_session(
     keep_freed_memory()
     start_torch(1)  # scoring runs in several threads of one core each, beside services that want the cores too
     if addresses is not None:
-        await until_serving(addresses, wait_s, say)
+        await until_serving(addresses, wait_s or GIVEN_WAIT_S, say)
         async with _opened(addresses, workers, say) as engine:
             yield Session(engine, None, "services at the given addresses")
         return
     up = LocalLink(state_folder())
     if up.is_running:
-        await until_serving(up.addresses, START_TIMEOUT_S, say, up)
+        await until_serving(up.addresses, wait_s or START_TIMEOUT_S, say, up)
         async with _opened(up.addresses, workers, say) as engine:
             yield Session(engine, None, "local link that was up already")
         return
@@ -65,9 +65,9 @@ async def open_session(
         own = LocalLink(Path(folder), outlives_us=False, say=say)
         try:
             own.start()
-            await until_serving(own.addresses, START_TIMEOUT_S, say, own)
+            await until_serving(own.addresses, wait_s or START_TIMEOUT_S, say, own)
             async with _opened(own.addresses, workers, say) as engine:
-                yield Session(engine, _reviver(own), "local link of this command's own")
+                yield Session(engine, own, "local link of this command's own")
         finally:
             own.stop()
 
@@ -81,11 +81,3 @@ async def _opened(addresses: Addresses, workers: int, say: Say) -> AsyncIterator
             yield engine
         finally:
             engine.close()
-
-
-def _reviver(own: LocalLink) -> Revive:
-    def revive() -> str:
-        restarted = own.start()
-        return f"restarted: {', '.join(restarted)}" if restarted else "every process of the link still runs"
-
-    return revive

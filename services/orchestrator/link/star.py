@@ -9,23 +9,10 @@ from jscc.wire.client import Client
 from jscc.wire.timing import HopRecord
 from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2
 from jscc.wire.v1 import symbols_pb2 as pb
+from services.orchestrator.link.addresses import Addresses
 from services.orchestrator.link.job import Job
 from services.orchestrator.link.routes import RouteTable, match
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """Where the services are, host:port each.
-
-    Attributes:
-        encoder: address of the encoder.
-        channel: address of the channel.
-        decoders: one or more addresses; each served name goes to the first decoder that has it.
-    """
-
-    encoder: str
-    channel: str
-    decoders: tuple[str, ...]
+from services.orchestrator.link.waiting import Step
 
 
 @dataclass(frozen=True)
@@ -56,10 +43,17 @@ class Delivery:
 
 
 class Star:
-    """Connections to the services."""
+    """Connections to the services.
+
+    Attributes:
+        addresses: where they are.
+        table: the routes, once discovered.
+        descriptions: what the services say of themselves: encoder, channel, then every decoder.
+    """
 
     def __init__(self, addresses: Addresses) -> None:
         """Connect lazily; `discover` finds out what is served."""
+        self.addresses = addresses
         self._encoder = Client("encoder", addresses.encoder)
         self._channel = Client("channel", addresses.channel)
         self._decoders = [Client("decoder", address) for address in addresses.decoders]
@@ -78,7 +72,7 @@ class Star:
         return [self._encoder, self._channel, *self._decoders]
 
     async def wait_until_serving(self, timeout_s: float) -> None:
-        """Wait until every service reports SERVING.
+        """Wait until every service reports SERVING to these connections, which pause after a failure.
 
         Raises:
             LinkError: one does not within timeout_s seconds.
@@ -117,19 +111,20 @@ class Star:
         described = zip(self._decoders, self.descriptions[2:], strict=True)
         self.table = match(encoder.description, described)
 
-    async def send(self, job: Job, pixels: codec.Array) -> Delivery:
+    async def send(self, job: Job, pixels: codec.Array, step: Step | None = None) -> Delivery:
         """Send one image.
 
         Args:
             job: method, channel, seed, options.
             pixels: uint8 [H, W, 3].
+            step: told which service is at work.
 
         Raises:
             RouteError: the method is not served.
             ValueError: the method has no such option.
             LinkError: a hop failed.
         """
-        route = self.table.find(job.method)
+        route, step = self.table.find(job.method), step or Step()
         context = pb.RequestContext(
             request_id=job.request_id,
             method=route.transmitter.name,
@@ -139,10 +134,12 @@ class Star:
         )
         send_options, receive_options = map(convert.options_to_wire, route.split(job.options))
         encode = encoder_pb2.EncodeRequest(context=context, told_snr_db=job.told_snr_db, options=send_options)
+        step.what = f"the encoder at {self._encoder.address} to encode"
         sent, s, encoder_hop = await self._encoder.exchange(
             "Encode", (encode, pixels), encoder_pb2.EncodeResponse, job.timeout_s
         )
         transmit = channel_pb2.TransmitRequest(context=context, channel=_channel(job))
+        step.what = f"the channel at {self._channel.address} to transmit"
         arrived, y, channel_hop = await self._channel.exchange(
             "Transmit", (transmit, s), channel_pb2.TransmitResponse, job.timeout_s
         )
@@ -150,6 +147,7 @@ class Star:
         decode = decoder_pb2.DecodeRequest(
             context=context, side=sent.side, state=arrived.state, options=receive_options
         )
+        step.what = f"the decoder at {route.decoder.address} to decode"
         decoded, received, decoder_hop = await route.decoder.exchange(
             "Decode", (decode, y), decoder_pb2.DecodeResponse, job.timeout_s
         )

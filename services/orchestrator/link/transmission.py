@@ -18,6 +18,7 @@ from jscc.wire.codec import Array
 from services.orchestrator.link.job import Job
 from services.orchestrator.link.star import Delivery, Star
 from services.orchestrator.link.vigil import Vigil
+from services.orchestrator.link.waiting import Step
 
 T = TypeVar("T")
 
@@ -90,25 +91,29 @@ class Engine:
         pixels = await self._in_thread(lambda: read_image(source))
         await self._in_thread(lambda: score(pixels, pixels, self.lpips))
 
-    async def transmit(self, job: Job, source: Path | bytes) -> Transmission:
+    async def transmit(self, job: Job, source: Path | bytes, step: Step | None = None) -> Transmission:
         """Read, send and score one image.
 
         Args:
             job: what to do with it.
             source: the image file or its bytes.
+            step: told what is under way.
 
         Raises:
             ImageError: the file is no image within the limits.
             RouteError: the method is not served.
             LinkError: a hop failed.
         """
+        step = step or Step()
+        step.what = "the reading of"
         watch, started = Stopwatch(), datetime.now(UTC).isoformat(timespec="milliseconds")
         begun_ns = watch.last_ns
         original = await self._in_thread(lambda: read_image(source))
         load_ns = watch.lap_ns()
-        sending = self.link.send(job, original)
+        sending = self.link.send(job, original, step)
         delivery = await (self._vigil.over(sending) if self._vigil else sending)
         watch.lap_ns()
+        step.what = "the scoring of"
         scores = await self._in_thread(lambda: score(original, delivery.pixels, self.lpips))
         score_ns = watch.lap_ns()
         return Transmission(job, original, delivery, scores, started, load_ns, score_ns, watch.last_ns - begun_ns)

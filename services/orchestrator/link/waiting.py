@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -45,6 +46,17 @@ class Notice:
         what = self._what if isinstance(self._what, str) else self._what()
         self._say(f"waiting for {what} ({self.waited_s:.0f} s)")
         self._due_s = self.waited_s + min(self.waited_s, MAX_PAUSE_S)
+
+
+@dataclass
+class Step:
+    """Where work of several steps is; whoever waits for the work tells it.
+
+    Attributes:
+        what: is waited for, as in "the decoder at 127.0.0.1:50053 to decode"; what is worked on comes after it.
+    """
+
+    what: str = ""
 
 
 async def patiently(work: Awaitable[T], what: str | Callable[[], str], say: Say) -> T:

@@ -2,14 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from jscc.wire.errors import LinkError
+from services.orchestrator.link.local import LocalLink
 from services.orchestrator.link.routes import RouteError
+from services.orchestrator.link.serving import until_serving
 from services.orchestrator.link.star import Star
+from services.orchestrator.link.waiting import Say
 
-LOOK_EVERY_S = 10.0
-"""How often a sweep looks whether a service of its own has ended while it waits."""
+RESTART_EVERY_S = 10.0
+"""Pause before a service of our own that has ended again is started once more."""
+RECONNECT_S = 30.0
+"""How long the link's own connections may take to notice that everything serves; they pause for 2 s at most."""
 
 
 class SweepError(RuntimeError):
@@ -20,21 +25,23 @@ class Recovery:
     """Waits for the link; the first task that notices an outage does it for all.
 
     Attributes:
-        revive: restarts dead services and says what it did; None where the services are someone else's.
+        own: the link where it is this command's own; None where the services are someone else's.
         outages: how many there have been.
     """
 
-    def __init__(self, link: Star, patience_s: float, digests: Mapping[str, str], say: Callable[[str], None]) -> None:
+    def __init__(self, link: Star, patience_s: float, digests: Mapping[str, str], say: Say, tell: Say) -> None:
         """Watch over a link.
 
         Args:
             link: to wait for.
             patience_s: how long.
             digests: of the checkpoints that must be served afterwards, by served name.
-            say: called with every line that a person should know.
+            say: called with what happened, which is kept in the run's record.
+            tell: called with what is waited for meanwhile, and why it is away.
         """
-        self._link, self._patience_s, self._digests, self._say = link, patience_s, digests, say
-        self.revive: Callable[[], str] | None = None
+        self._link, self._patience_s, self._digests = link, patience_s, digests
+        self._say, self._tell = say, tell
+        self.own: LocalLink | None = None
         self.outages = 0
         self._lock = asyncio.Lock()
 
@@ -65,19 +72,21 @@ class Recovery:
             self._say(f"{error.hop} serves again; going on")
 
     async def _wait(self) -> None:
-        """Wait until the link serves; what has ended meanwhile, once more or since, is restarted now and then.
+        """Wait until the link serves; what has ended of our own is started again, now and whenever it ends anew.
 
         Raises:
-            LinkError: the link stays away longer than the patience.
+            LinkError: the link stays away longer than the patience, or another service answers there; says why.
         """
-        deadline_s, said = time.monotonic() + self._patience_s, ""
+        deadline_s = time.monotonic() + self._patience_s
         while True:
-            if self.revive is not None and (words := self.revive()) != said:
-                self._say(words)
-                said = words
-            left_s = deadline_s - time.monotonic()
+            if self.own is not None and (started := self.own.start()):
+                self._say(f"restarted: {', '.join(started)}")
+            left_s = max(0.0, deadline_s - time.monotonic())
             try:
-                return await self._link.wait_until_serving(max(0.001, min(LOOK_EVERY_S, left_s)))
-            except LinkError:
-                if left_s <= LOOK_EVERY_S:
+                await until_serving(self._link.addresses, left_s, self._tell, self.own, max_silence_s=left_s)
+                return await self._link.wait_until_serving(RECONNECT_S)
+            except LinkError as error:
+                if self.own is None or self.own.is_running or left_s <= RESTART_EVERY_S:
                     raise
+                self._say(error.details)
+            await asyncio.sleep(RESTART_EVERY_S)

@@ -10,7 +10,6 @@ from functools import partial
 from jscc.data import Dataset
 from jscc.images import encode_png
 from jscc.machine import cores
-from jscc.options import ChosenOptions
 from jscc.wire.errors import LinkError
 from services.orchestrator.link.transmission import Engine, Transmission
 from services.orchestrator.results.database import when_free
@@ -21,6 +20,7 @@ from services.orchestrator.sweep.estimate import Estimate, Line, transmission_s
 from services.orchestrator.sweep.plan import Kind, Plan, Point, shown_image
 from services.orchestrator.sweep.record import method_info, row_of
 from services.orchestrator.sweep.recovery import Recovery, SweepError
+from services.orchestrator.sweep.spec import SweepSpec
 
 MAX_ATTEMPTS = 5
 """How often one transmission is tried again after outages."""
@@ -60,58 +60,32 @@ class Sweep:
             store: where the rows go; nothing is written before everything has been checked.
 
         Raises:
-            RouteError: a method is not served.
             SweepError: the store holds a sweep of other images or of another seed.
         """
         self._engine, self._dataset, self.plan, self._store = engine, dataset, plan, store
         self.spec = plan.spec
-        self._routes = {name: engine.link.table.find(name) for name in self.spec.methods}
-        self._check_store()
+        self._routes = plan.routes
+        identity = check_identity(store, dataset, self.spec)
+        for key, value in identity.items():
+            store.set_setting(key, value)
         for route in self._routes.values():
             store.set_method(method_info(route))
         finished = store.keys()
         self._left = [point for point in plan.points if self._key(point) not in finished]
         self.total, self._done = len(plan.points), len(plan.points) - len(self._left)
-        self.snr_db = tuple(sorted({point.snr_db for point in plan.points}))
         self._estimate = Estimate(Counter(point.kind for point in self._left))
         self._started = Counter[str]()
         self._messages: asyncio.Queue[str] = asyncio.Queue()
         digests = {name: route.digest for name, route in self._routes.items()}
-        self.recovery = Recovery(engine.link, self.spec.patience_s, digests, self._say)
+        self.recovery = Recovery(engine.link, self.spec.patience_s, digests, self._say, self._messages.put_nowait)
 
     @property
     def left(self) -> int:
         """How many transmissions are left."""
         return self.total - self._done
 
-    def _check_store(self) -> None:
-        identity = {"dataset": self._dataset.name, "seed": self.spec.seed}
-        settings = self._store.settings()
-        for key, value in identity.items():
-            if settings.get(key, value) != value:
-                raise SweepError(
-                    f"{key}: this folder holds a sweep with {key} {settings[key]!r}, not {value!r}; use another --out"
-                )
-        for key, value in identity.items():
-            self._store.set_setting(key, value)
-
     def _key(self, point: Point) -> Key:
-        route, job = self._routes[point.kind.method], point.job(self.spec)
-        return Key(
-            dataset=self._dataset.name,
-            image=job.image_id,
-            image_digest=self.plan.image_digests[job.image_id],
-            method=job.method,
-            transmitter_checkpoint=route.transmitter.checkpoint_digest,
-            checkpoint=route.digest,
-            channel=job.channel,
-            channel_options=ChosenOptions(job.channel_options),
-            snr_db=job.snr_db,
-            told_snr_db=job.told_snr_db,
-            draw=job.draw,
-            seed=job.seed,
-            options=point.kind.options,
-        )
+        return self.plan.key(point, self._dataset.name)
 
     async def run(self) -> AsyncGenerator[Progress]:
         """Send everything that is left; every finished transmission is committed before it is reported.
@@ -221,3 +195,19 @@ class Sweep:
             return []
         original = Picture(row.image_key, encode_png(transmission.original))
         return [original, Picture(row.key, encode_png(transmission.delivery.pixels))]
+
+
+def check_identity(store: Store, dataset: Dataset, spec: SweepSpec) -> dict[str, object]:
+    """Return what all sweeps into one folder have in common, having checked that the store holds no other sweep.
+
+    Raises:
+        SweepError: it holds a sweep of other images or of another seed.
+    """
+    identity: dict[str, object] = {"dataset": dataset.name, "seed": spec.seed}
+    settings = store.settings()
+    for key, value in identity.items():
+        if settings.get(key, value) != value:
+            raise SweepError(
+                f"{key}: this folder holds a sweep with {key} {settings[key]!r}, not {value!r}; use another --out"
+            )
+    return identity

@@ -7,34 +7,22 @@ from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
-from jscc.baselines.curves import CHEAP, CURVES
 from jscc.data import Dataset, check_images
+from jscc.quality.lpips import Lpips
+from services.orchestrator.link.addresses import Addresses
+from services.orchestrator.link.routes import RouteTable
 from services.orchestrator.link.session import open_session
-from services.orchestrator.link.star import Addresses
 from services.orchestrator.link.transmission import Engine
 from services.orchestrator.results.database import when_free
 from services.orchestrator.results.store import DATABASE, Store
 from services.orchestrator.sweep import record
 from services.orchestrator.sweep.estimate import Line
-from services.orchestrator.sweep.plan import Plan, SweepSpec, all_points
+from services.orchestrator.sweep.plan import Plan, all_points
 from services.orchestrator.sweep.references import ReferenceRun, ReferenceSpec, distinct_rates
 from services.orchestrator.sweep.run import Sweep
-
-REFERENCES: Mapping[str, tuple[str, ...]] = MappingProxyType({"none": (), "cheap": CHEAP, "all": tuple(CURVES)})
-
-
-def known_references(choice: str) -> str:
-    """Return a choice of references.
-
-    Raises:
-        ValueError: there is no such choice.
-    """
-    if choice not in REFERENCES:
-        raise ValueError(f"references: unknown choice '{choice}' (known: {', '.join(REFERENCES)})")
-    return choice
+from services.orchestrator.sweep.spec import REFERENCES, SweepSpec
 
 
 class Watcher(Protocol):
@@ -74,8 +62,14 @@ class SweepRun:
         object.__setattr__(self, "dataset", dataclasses.replace(self.dataset, images=images))
 
 
-async def run_sweep(run: SweepRun, addresses: Addresses | None, watcher: Watcher) -> None:
+async def run_sweep(run: SweepRun, addresses: Addresses | None, watcher: Watcher, wait_s: float | None = None) -> None:
     """Send everything through the link, then compute the references.
+
+    Args:
+        run: the sweep.
+        addresses: of services that run elsewhere; None for local ones.
+        watcher: told how it goes on.
+        wait_s: how long the services may take until they serve, see `open_session`.
 
     Raises:
         DatasetError: images cannot be read; lists them.
@@ -85,12 +79,12 @@ async def run_sweep(run: SweepRun, addresses: Addresses | None, watcher: Watcher
     """
     with open_store(run.folder) as store:
         digests = await asyncio.to_thread(check_images, run.dataset.images)
-        async with open_session(addresses, run.spec.concurrency, watcher.say) as session:
-            checked = await plan(session.engine, run, digests)
+        async with open_session(addresses, run.spec.concurrency, watcher.say, wait_s) as session:
+            checked = await plan(session.engine.link.table, run, digests)
             sweep = await begin(session.engine, run, checked, store)
-            sweep.recovery.revive = session.revive
+            sweep.recovery.own = session.own
             store.set_setting("link", session.note)
-            references = plan_references(session.engine, run, sweep, store)
+            references = plan_references(run, checked, store, session.engine.lpips)
             await _send(sweep, references, watcher)
         await _compute(references, watcher)  # the link is gone or idle: nothing that is measured is disturbed
 
@@ -139,11 +133,11 @@ async def _compute(references: ReferenceRun, watcher: Watcher) -> None:
             watcher.advance("references", done, references.total, math.nan)
 
 
-async def plan(engine: Engine, run: SweepRun, image_digests: Mapping[str, str]) -> Plan:
+async def plan(table: RouteTable, run: SweepRun, image_digests: Mapping[str, str]) -> Plan:
     """Check a sweep against a link and list every transmission of it; nothing is written.
 
     Args:
-        engine: connected; its link has discovered the routes.
+        table: routes of the link.
         run: the sweep.
         image_digests: of the images' pixels, by image id, see `jscc.data.check_images`.
 
@@ -151,21 +145,21 @@ async def plan(engine: Engine, run: SweepRun, image_digests: Mapping[str, str]) 
         RouteError: a method is not served.
         ValueError: it is too large, or no method has an option.
     """
-    spec = run.spec.resolved(engine.link.table)
-    routes = {name: engine.link.table.find(name) for name in spec.methods}
+    spec = run.spec.resolved(table)
+    routes = {name: table.find(name) for name in spec.methods}
     points = await asyncio.to_thread(all_points, spec, run.dataset.images, routes)
-    return Plan(spec, points, image_digests)
+    return Plan(spec, points, image_digests, routes)
 
 
-def plan_references(engine: Engine, run: SweepRun, sweep: Sweep, store: Store) -> ReferenceRun:
+def plan_references(run: SweepRun, plan: Plan, store: Store, lpips: Lpips | None) -> ReferenceRun:
     """Plan the references of a sweep: at its rates and SNRs, and none for another channel than awgn."""
-    spec = sweep.spec
+    spec = plan.spec
     references = ReferenceSpec(
         sources=REFERENCES[run.references] if spec.channel == "awgn" else (),
-        rhos=distinct_rates([engine.link.table.find(name).rho for name in spec.methods]),
+        rhos=distinct_rates([route.rho for route in plan.routes.values()]),
         snr_db=spec.snr_db,
-        more_snr_db=sweep.snr_db,
+        more_snr_db=plan.snr_db,
         shown_snr_db=spec.shown_snr_db,
         full=run.references == "all",
     )
-    return ReferenceRun(run.dataset, sweep.plan.image_digests, references, store, engine.lpips)
+    return ReferenceRun(run.dataset, plan.image_digests, references, store, lpips)

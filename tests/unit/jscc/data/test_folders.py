@@ -54,7 +54,7 @@ def test_samples_come_with_the_package_and_are_those_that_they_were() -> None:
 
 
 def test_import_loads_nothing_that_is_slow() -> None:
-    heavy = {"torch", "matplotlib", "rich", "pooch", "requests", "platformdirs", "skimage", "scipy"}
+    heavy = {"torch", "numpy", "PIL", "matplotlib", "rich", "pooch", "requests", "platformdirs", "skimage", "scipy"}
     code = f"import sys, jscc.data; print(*({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -1,9 +1,13 @@
 """Processes that were started: told from later ones of the same id, ended even when they do not hear."""
 
 import dataclasses
+import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,6 +66,17 @@ def test_a_process_whose_id_is_another_ones_by_now_is_left_alone(start: Start) -
     assert child.poll() is None
 
 
+def test_a_process_that_has_just_begun_is_running(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel shows no arguments of a process between its exec and the end of it."""
+    entry, child = start()
+    monkeypatch.setattr(psutil.Process, "cmdline", lambda _process: [])
+    assert entry.is_running
+    assert not dataclasses.replace(entry, started_s=entry.started_s - 10).is_running
+    child.kill()
+    psutil.Process(child.pid).wait()
+    assert not entry.is_running
+
+
 def test_a_process_that_has_ended_and_was_not_waited_for_is_not_running(start: Start) -> None:
     entry, child = start()
     child.kill()
@@ -108,3 +123,31 @@ def test_last_words_are_for_people(tmp_path: Path, written: str, words: str) -> 
     assert Process("encoder", "127.0.0.1:1", 2, 0.0, str(log)).last_words() == words
     log.unlink()
     assert Process("encoder", "127.0.0.1:1", 2, 0.0, str(log)).last_words() == "no log"
+
+
+@pytest.mark.slow
+def test_a_service_lives_as_long_as_the_process_that_started_it_not_as_the_thread(tmp_path: Path) -> None:
+    """A link that is started again is so by whatever thread notices that it must be."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    reading, writing = os.pipe()
+    log, started = tmp_path / "channel.log", list[Process]()
+
+    def start() -> None:
+        started.append(process.spawn(("channel", ""), address, log, {}, reading))
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    (service,) = started
+    try:
+        while '"serving"' not in log.read_text():
+            assert service.is_running, log.read_text()
+            time.sleep(0.01)
+        assert service.is_running
+    finally:
+        os.close(writing)
+        os.close(reading)
+    psutil.wait_procs([found] if (found := service.handle()) else [])
+    assert '"stopped"' in log.read_text()

@@ -10,9 +10,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from jscc.wire.client import Client
 from jscc.wire.errors import LinkError
+from services.orchestrator.link.addresses import Addresses
 from services.orchestrator.link.condition import condition_of
 from services.orchestrator.link.serving import until_serving
-from services.orchestrator.link.star import Addresses
 from services.orchestrator.link.vigil import Vigil
 from services.orchestrator.link.waiting import Notice, patiently
 

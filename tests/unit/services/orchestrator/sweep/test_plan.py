@@ -18,14 +18,16 @@ from jscc.seeds import derive_seed
 from jscc.wire import convert
 from jscc.wire.client import Client
 from jscc.wire.v1 import symbols_pb2 as pb
+from services.orchestrator.link.addresses import Addresses
 from services.orchestrator.link.routes import Route, RouteError
-from services.orchestrator.link.star import Addresses, Star
+from services.orchestrator.link.star import Star
 from services.orchestrator.link.transmission import Engine
 from services.orchestrator.results.rows import Row
 from services.orchestrator.results.store import Store
-from services.orchestrator.sweep.plan import Plan, SweepSpec, all_points, evenly_spread, shown_image
+from services.orchestrator.sweep.plan import Plan, all_points, evenly_spread, shown_image
 from services.orchestrator.sweep.recovery import SweepError
 from services.orchestrator.sweep.run import Sweep
+from services.orchestrator.sweep.spec import SweepSpec
 
 NOWHERE = "127.0.0.1:1"
 IMAGES = Dataset("set", tuple(ImageRef(f"set/{name}", Path(f"{name}.png")) for name in ("a", "b", "c")))
@@ -160,7 +162,7 @@ def row(image: str, method: str, snr_db: float, draw: int, **options: int) -> Ro
 def sweep(engine: Engine, asked: SweepSpec, store: Store, dataset: Dataset = IMAGES) -> Sweep:
     resolved = asked.resolved(engine.link.table)
     points = all_points(resolved, dataset.images, engine.link.table.routes)
-    return Sweep(engine, dataset, Plan(resolved, points, check_images(dataset.images)), store)
+    return Sweep(engine, dataset, Plan(resolved, points, check_images(dataset.images), engine.link.table.routes), store)
 
 
 POINTS = list(itertools.product(("set/a", "set/b", "set/c"), ("first", "second"), (-5.0, 10.0), (0, 1)))

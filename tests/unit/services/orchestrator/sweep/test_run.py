@@ -16,14 +16,17 @@ from jscc.quality.scores import Scores
 from jscc.wire.client import Client
 from jscc.wire.errors import LinkError
 from jscc.wire.v1 import symbols_pb2 as pb
+from services.orchestrator.link.addresses import Addresses
 from services.orchestrator.link.job import Job
 from services.orchestrator.link.routes import Route
-from services.orchestrator.link.star import Addresses, Delivery, Star
+from services.orchestrator.link.star import Delivery, Star
 from services.orchestrator.link.transmission import Engine, Transmission
+from services.orchestrator.link.waiting import Step
 from services.orchestrator.results.store import Store
-from services.orchestrator.sweep.plan import Plan, SweepSpec, all_points
+from services.orchestrator.sweep.plan import Plan, all_points
 from services.orchestrator.sweep.recovery import SweepError
 from services.orchestrator.sweep.run import Sweep
+from services.orchestrator.sweep.spec import SweepSpec
 
 NOWHERE = "127.0.0.1:1"
 GREY = np.full((2, 3, 3), 128, dtype=np.uint8)
@@ -41,7 +44,7 @@ class Held(Engine):
         self.lets_go = False
         self.under_way: set[asyncio.Task[Any]] = set()
 
-    async def transmit(self, job: Job, source: Path | bytes) -> Transmission:
+    async def transmit(self, job: Job, source: Path | bytes, step: Step | None = None) -> Transmission:
         if job.draw:
             self.under_way.add(cast("asyncio.Task[Any]", asyncio.current_task()))
             if len(self.under_way) == GOOD + BAD:
@@ -81,8 +84,9 @@ def sweep(engine: Engine, store: Store, tmp_path: Path) -> Sweep:
     write_image(path, GREY)
     dataset = Dataset("set", (ImageRef("set/a", path),))
     spec = SweepSpec(methods=("first",), snr_db=(0.0,), draws=SENT, concurrency=GOOD + BAD)
-    points = all_points(spec, dataset.images, engine.link.table.routes)
-    return Sweep(engine, dataset, Plan(spec, points, check_images(dataset.images)), store)
+    routes = engine.link.table.routes
+    plan = Plan(spec, all_points(spec, dataset.images, routes), check_images(dataset.images), routes)
+    return Sweep(engine, dataset, plan, store)
 
 
 def kept(store: Store) -> list[int]:

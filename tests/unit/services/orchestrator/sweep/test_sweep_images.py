@@ -7,8 +7,8 @@ import pytest
 
 from jscc.data import DatasetError, open_dataset
 from jscc.images import write_image
-from services.orchestrator.link.star import Addresses
-from services.orchestrator.sweep.plan import SweepSpec
+from services.orchestrator.link.addresses import Addresses
+from services.orchestrator.sweep.spec import SweepSpec
 from services.orchestrator.sweep.whole import SweepRun, run_sweep
 
 NOWHERE = Addresses("127.0.0.1:1", "127.0.0.1:1", ("127.0.0.1:1",))
