@@ -80,4 +80,4 @@ bench-train: .venv/.installed ## training of METHOD: crops per second beside a p
 	$(BIN)/python -m trainer bench configs/$(METHOD).toml
 
 lock: ## pin what is installed
-	$(BIN)/pip freeze --all --exclude-editable --exclude pip | grep -v '^-e' | sed 's/+cpu$$//' > requirements.lock
+	$(BIN)/pip freeze --all --exclude-editable --exclude pip --exclude imageio-ffmpeg | grep -v '^-e' | sed 's/+cpu$$//' > requirements.lock

@@ -1,45 +1,45 @@
-"""Image codecs of the digital baselines: JPEG, WebP and AVIF at a chosen quality, by Pillow.
+"""Image codecs of the digital baselines by name, at a chosen quality.
 
-Files are counted as they are, headers included. All three keep the colour subsampling that they are known for
-(4:2:0). The options are fixed, so that a file is the same on every machine with the same libraries: AVIF's encoder
-would else divide the image, and choose another file, by the number of processor cores.
+Files are counted as they are, headers included. A codec without a suffix is the strongest use of it that is known here:
+the transmitter chooses the subsampling of the colours for each image, and the encoder is tuned for the squared error.
+`hevc` (what BPG is made of) and `vvc` are pictures of these video codecs, and need the extra `codecs`. `_420` are the
+settings of earlier figures, with the colours always at half the resolution, and of AVIF with the encoder's own tuning
+for the eye. `_half` may halve the resolution of the whole image first, and says so in one byte.
 """
 
-import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
-from PIL import Image, features
+from jscc.baselines._codecs.contract import Codec, CodecMissingError
+from jscc.baselines._codecs.halved import Halved
+from jscc.baselines._codecs.stills import Still
+from jscc.baselines._codecs.video import HEVC, VVC
+from jscc.images import Pixels
 
-from jscc.images import Pixels, read_image
+__all__ = ["CODECS", "CodecMissingError", "decode", "encode", "qualities", "ways"]
 
+FULL, HALF = {"subsampling": "4:4:4"}, {"subsampling": "4:2:0"}
+_JPEG_QUALITIES, _QUALITIES = range(1, 101), range(101)
+_OPTIMIZED = {"optimize": True}
+_ALIKE_ANYWHERE = {"speed": 6, "max_threads": 1, "autotiling": False}
+_FOR_PSNR = _ALIKE_ANYWHERE | {"advanced": {"tune": "psnr"}}
 
-@dataclass(frozen=True)
-class Codec:
-    """A codec of Pillow and how it is used.
-
-    Attributes:
-        file_format: Pillow's name of the file format.
-        feature: Pillow's name of the library behind it, which a build of Pillow may lack.
-        qualities: every quality that can be asked for, worst first.
-        options: what is passed to Pillow beside the quality.
-    """
-
-    file_format: str
-    feature: str
-    qualities: range
-    options: Mapping[str, Any]
-
+_JPEG = Still("JPEG", "jpg", _JPEG_QUALITIES, (_OPTIMIZED | FULL, _OPTIMIZED | HALF))
+_WEBP = Still("WEBP", "webp", _QUALITIES, ({"method": 6},))  # a lossy file is 4:2:0 by its format
+_AVIF = Still("AVIF", "avif", _QUALITIES, (_FOR_PSNR | FULL, _FOR_PSNR | HALF))
 
 CODECS: Mapping[str, Codec] = MappingProxyType(
     {
-        "jpeg": Codec("JPEG", "jpg", range(1, 101), {"optimize": True, "subsampling": "4:2:0"}),
-        "webp": Codec("WEBP", "webp", range(101), {"method": 6}),
-        "avif": Codec(
-            "AVIF", "avif", range(101), {"speed": 6, "subsampling": "4:2:0", "max_threads": 1, "autotiling": False}
-        ),
+        "avif": _AVIF,
+        "jpeg": _JPEG,
+        "webp": _WEBP,
+        "hevc": HEVC,
+        "vvc": VVC,
+        "avif_half": Halved(_AVIF),
+        "jpeg_half": Halved(_JPEG),
+        "webp_half": Halved(_WEBP),
+        "avif_420": Still("AVIF", "avif", _QUALITIES, (_ALIKE_ANYWHERE | HALF,)),
+        "jpeg_420": Still("JPEG", "jpg", _JPEG_QUALITIES, (_OPTIMIZED | HALF,)),
     }
 )
 """The codecs by name. JPEG has no quality 0; AVIF has 64 different files, so that neighbours may be equal."""
@@ -50,47 +50,64 @@ def qualities(codec: str) -> range:
 
     Raises:
         ValueError: an unknown codec.
-        RuntimeError: this build of Pillow lacks the codec.
+        CodecMissingError: what it needs is not installed.
     """
     return _find(codec).qualities
 
 
-def encode(pixels: Pixels, codec: str, quality: int) -> bytes:
+def ways(codec: str) -> range:
+    """Return every way that a codec has of making a file, from 0.
+
+    Raises:
+        ValueError: an unknown codec.
+        CodecMissingError: what it needs is not installed.
+    """
+    return _find(codec).ways
+
+
+def encode(pixels: Pixels, codec: str, quality: int, way: int = 0) -> bytes:
     """Return the file of an image.
 
     Args:
         pixels: [H, W, 3] uint8.
         codec: a name of CODECS.
         quality: one of the codec's qualities, higher is better.
+        way: one of the codec's ways of making a file.
 
     Raises:
-        ValueError: an unknown codec, a quality outside of its range, or an array of another kind; names the field.
-        RuntimeError: this build of Pillow lacks the codec.
+        ValueError: an unknown codec, a quality or way out of range, or an array of another kind; names the field.
+        CodecMissingError: what it needs is not installed.
     """
     chosen = _find(codec)
-    if quality not in chosen.qualities:
-        bounds = f"{chosen.qualities[0]}..{chosen.qualities[-1]}"
-        raise ValueError(f"quality: {quality} is outside of {bounds} for {codec}")
+    for name, value, choice in (("quality", quality, chosen.qualities), ("way", way, chosen.ways)):
+        if value not in choice:
+            raise ValueError(f"{name}: {value} is outside of {choice[0]}..{choice[-1]} for {codec}")
     if pixels.dtype != "uint8" or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise ValueError(f"pixels: must be uint8 [H, W, 3], got {pixels.dtype} {list(pixels.shape)}")
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format=chosen.file_format, quality=quality, **chosen.options)
-    return buffer.getvalue()
+    return chosen.encode(pixels, quality, way)
 
 
-def decode(file: bytes) -> Pixels:
+def decode(file: bytes, codec: str, height_px: int, width_px: int) -> Pixels:
     """Return the image of a file that encode made, [H, W, 3] uint8.
 
+    Args:
+        file: of the codec.
+        codec: a name of CODECS.
+        height_px: of the image, known beforehand as on the link.
+        width_px: likewise.
+
     Raises:
-        ImageError: a damaged or truncated file.
+        ValueError: an unknown codec.
+        CodecMissingError: what it needs is not installed.
+        ImageError: a damaged or truncated file, or one of another size.
     """
-    return read_image(file)
+    return _find(codec).decode(file, height_px, width_px)
 
 
 def _find(codec: str) -> Codec:
     if codec not in CODECS:
         raise ValueError(f"codec: unknown codec {codec!r}; known: {', '.join(CODECS)}")
     chosen = CODECS[codec]
-    if not features.check(chosen.feature):
-        raise RuntimeError(f"codec {codec}: this build of Pillow has no {chosen.file_format}")
+    if lack := chosen.lack():
+        raise CodecMissingError(f"codec {codec}: {lack}")
     return chosen

@@ -11,20 +11,40 @@ CURVES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "jpeg": ("jpeg_adaptive", "jpeg_fixed"),
         "webp": ("webp_adaptive", "webp_fixed"),
         "avif": ("avif_adaptive",),
+        "hevc": ("hevc_adaptive",),
+        "vvc": ("vvc_adaptive",),
+        "avif_half": ("avif_half_adaptive",),
+        "jpeg_half": ("jpeg_half_adaptive",),
+        "webp_half": ("webp_half_adaptive",),
+        "jpeg_420": ("jpeg_420_adaptive", "jpeg_420_fixed"),
+        "avif_420": ("avif_420_adaptive",),
         GAUSSIAN: ("gaussian_variance", "gaussian_spectrum"),
     }
 )
-"""Every curve by what it is made with."""
+"""Every curve by what it is made with: a name of `jscc.baselines.codecs.CODECS`, or a Gaussian source."""
 CHEAP = ("jpeg", "webp", GAUSSIAN)
 LABELS: Mapping[str, str] = MappingProxyType(
     {
         "jpeg_adaptive": "JPEG + ideal code, rate-adaptive",
+        "jpeg_half_adaptive": "JPEG, halved where better, + ideal code, rate-adaptive",
         "webp_adaptive": "WebP + ideal code, rate-adaptive",
+        "webp_half_adaptive": "WebP, halved where better, + ideal code, rate-adaptive",
         "avif_adaptive": "AVIF + ideal code, rate-adaptive",
+        "avif_half_adaptive": "AVIF, halved where better, + ideal code, rate-adaptive",
+        "hevc_adaptive": "HEVC intra (BPG) + ideal code, rate-adaptive",
+        "vvc_adaptive": "VVC intra + ideal code, rate-adaptive",
+        "jpeg_420_adaptive": "JPEG 4:2:0 + ideal code, rate-adaptive",
+        "avif_420_adaptive": "AVIF 4:2:0, default tuning, + ideal code, rate-adaptive",
         "jpeg_fixed": f"JPEG + ideal code, fixed rate (for {DESIGN_SNR_DB:g} dB)",
         "webp_fixed": f"WebP + ideal code, fixed rate (for {DESIGN_SNR_DB:g} dB)",
+        "jpeg_420_fixed": f"JPEG 4:2:0 + ideal code, fixed rate (for {DESIGN_SNR_DB:g} dB)",
         "gaussian_variance": "Gaussian source, image's variance (no bound on images)",
         "gaussian_spectrum": "Gaussian source, image's spectrum (no bound on images)",
     }
 )
 """What figures call every curve, in the order of a legend."""
+
+
+def present(curve: str) -> str:
+    """Return the curve that took the place of one with the settings of earlier figures; of another, itself."""
+    return curve.replace("_420_", "_")

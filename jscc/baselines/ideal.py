@@ -13,10 +13,13 @@ Where nothing arrives the receiver shows the image's mean colour, as if its 24 b
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
-from jscc.baselines.codecs import decode, encode, qualities
+from jscc import cancel
+from jscc.baselines.codecs import decode, encode, qualities, ways
 from jscc.images import Pixels
 from jscc.signals import capacity_bits_per_symbol
 
@@ -26,6 +29,13 @@ MAX_ABS_SNR_DB = 1e17
 """Largest SNR, and the smallest negated: more than MAX_COUNT bits in one channel use need."""
 LOOKAHEAD = 3
 """Qualities above the best that are tried too, as the size of a file need not rise with every step of quality."""
+
+
+class Choice(NamedTuple):
+    """Which file of an image: a quality and a way of the codec, see `codecs.encode`."""
+
+    quality: int
+    way: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,33 +51,65 @@ class CodedImage:
 
     pixels: Pixels
     codec: str
-    _files: dict[int, bytes] = field(default_factory=dict, init=False, repr=False)
+    _files: dict[Choice, bytes] = field(default_factory=dict, init=False, repr=False)
+    _errors: dict[Choice, int] = field(default_factory=dict, init=False, repr=False)
 
-    def file(self, quality: int) -> bytes:
-        """Return the file at a quality of the codec's range.
+    def file(self, choice: Choice) -> bytes:
+        """Return the file of a choice.
 
         Raises:
             ValueError: see `encode`.
+            AbandonedError: nobody waits for it any more.
         """
-        if quality not in self._files:
-            self._files[quality] = encode(self.pixels, self.codec, quality)
-        return self._files[quality]
+        if choice not in self._files:
+            cancel.check()
+            self._files[choice] = encode(self.pixels, self.codec, *choice)
+        return self._files[choice]
 
-    def size_bits(self, quality: int) -> int:
+    def size_bits(self, choice: Choice) -> int:
         """Return the size of the file in bits, headers included.
 
         Raises:
             ValueError: see `encode`.
         """
-        return 8 * len(self.file(quality))
+        return 8 * len(self.file(choice))
 
-    def best_quality(self, limit_bits: int) -> int | None:
-        """Return the highest quality whose file has no more bits than the limit, None if there is none.
+    def decoded(self, choice: Choice) -> Pixels:
+        """Return the image of the file, [H, W, 3] uint8.
 
         Raises:
             ValueError: see `encode`.
         """
-        return best_quality(self.size_bits, qualities(self.codec), limit_bits)
+        return decode(self.file(choice), self.codec, *self.pixels.shape[:2])
+
+    def squared_error(self, choice: Choice) -> int:
+        """Return the sum of squared differences of the file's image, in units of 8 bits: a whole number.
+
+        Raises:
+            ValueError: see `encode`.
+        """
+        if choice not in self._errors:
+            error = np.subtract(self.pixels, self.decoded(choice), dtype=np.int16)
+            self._errors[choice] = int(np.einsum("hwc,hwc->", error, error, dtype=np.int64))
+        return self._errors[choice]
+
+    def best(self, limit_bits: int) -> Choice | None:
+        """Return the best file of no more bits than the limit, None if there is none.
+
+        Of every way the highest quality that fits, and of these the one with the least squared error.
+
+        Raises:
+            ValueError: see `encode`.
+        """
+        fitting = []
+        for way in ways(self.codec):
+            sizes = partial(self._size_bits, way)
+            if (quality := best_quality(sizes, qualities(self.codec), limit_bits)) is not None:
+                fitting.append(Choice(quality, way))
+        return min(fitting, key=self.squared_error) if len(fitting) > 1 else next(iter(fitting), None)
+
+    def _size_bits(self, way: int, quality: int) -> int:
+        return self.size_bits(Choice(quality, way))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +118,14 @@ class IdealTransmission:
 
     Attributes:
         pixels: [H, W, 3] uint8, what the receiver shows: the decoded file, or the image's mean colour.
-        quality: quality of the file that was sent; None if no file was small enough to be sent at all.
+        choice: the file that was sent; None if no file was small enough to be sent at all.
         size_bits: size of that file with its headers; 0 if none was sent.
         budget_bits: what the channel uses carry at the channel's SNR.
         decoded: whether the file arrived.
     """
 
     pixels: Pixels
-    quality: int | None
+    choice: Choice | None
     size_bits: int
     budget_bits: int
     decoded: bool
@@ -195,10 +237,10 @@ def fixed_rate(image: CodedImage, rho: float, design_snr_db: float, snr_db: floa
     """
     uses = channel_uses(rho, *image.pixels.shape[:2])
     budget = budget_bits(uses, snr_db)
-    quality = image.best_quality(budget_bits(uses, design_snr_db))
-    if quality is None:
+    choice = image.best(budget_bits(uses, design_snr_db))
+    if choice is None:
         return IdealTransmission(mean_colour(image.pixels), None, 0, budget, False)
-    size = image.size_bits(quality)
+    size = image.size_bits(choice)
     if size > budget:
-        return IdealTransmission(mean_colour(image.pixels), quality, size, budget, False)
-    return IdealTransmission(decode(image.file(quality)), quality, size, budget, True)
+        return IdealTransmission(mean_colour(image.pixels), choice, size, budget, False)
+    return IdealTransmission(image.decoded(choice), choice, size, budget, True)

@@ -17,11 +17,12 @@ from services.orchestrator.report.series import (
     reference_series,
     shown_series,
     spread,
+    undelivered,
 )
 from services.orchestrator.report.studies import OptionStudy, studied
 from services.orchestrator.report.studies import studies as find_studies
 from services.orchestrator.report.style import Styles
-from services.orchestrator.results.rows import Reference, same_rate
+from services.orchestrator.results.rows import same_rate
 from services.orchestrator.results.store import Results
 
 COMPARED_AT_DB = (0.0, 10.0)
@@ -34,7 +35,8 @@ def quality(results: Results) -> str:
     snrs_db = _compared_snrs_db(series)
     tables = [_metric_table(metric, series, snrs_db) for metric in METRICS]
     note = "Mean ± standard deviation over the images."
-    return section("Quality", *tables, note if any(tables) else "", *_left_out(results, series, snrs_db))
+    lost = _lost_table(series, snrs_db)
+    return section("Quality", *tables, note if any(tables) else "", *lost, *_left_out(results, series, snrs_db))
 
 
 def _compared_snrs_db(series: Sequence[Series]) -> list[float]:
@@ -73,14 +75,19 @@ def _left_out(results: Results, series: Sequence[Series], snrs_db: Sequence[floa
     names = dict.fromkeys(item.method for item in series if not item.rows)
     if names:
         yield f"Computed, not sent: {'; '.join(f'{name} is {LABELS[name]}' for name in names)}."
-    lost = [f"{item.name} (rho {item.rho:.4g}) {number}" for item in series if (number := _undelivered(item))]
-    if lost:
-        scored = "scored as the image's mean colour, at all SNRs together"
-        yield f"Files that the channel could not carry, {scored}: {', '.join(lost)}."
 
 
-def _undelivered(series: Series) -> int:
-    return sum(isinstance(item, Reference) and not item.delivered for item in series.scored)
+def _lost_table(series: Sequence[Series], snrs_db: Sequence[float]) -> tuple[str, str]:
+    """Count for each reference and SNR the images that no file arrived of, and say how they were scored."""
+    counts = [(item, undelivered(item)) for item in series]
+    lines = [
+        [item.name, f"{item.rho:.4f}", *(str(lost.get(snr_db, 0)) for snr_db in snrs_db)]
+        for item, lost in counts
+        if any(snr_db in lost for snr_db in snrs_db)
+    ]
+    note = "Images that the channel could not carry the file of, scored as their mean colour, which comes for nothing."
+    header = ["images lost at SNR", "rho", *(f"{snr_db:g} dB" for snr_db in snrs_db)]
+    return table(header, lines), note if lines else ""
 
 
 def comparison(results: Results) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jscc.baselines.curves import present
 from jscc.options import ChosenOptions
 from jscc.wire.timing import NS_PER_MS
 from services.orchestrator.results.rows import Reference, Row, same_rate
@@ -140,6 +141,23 @@ def reference_series(references: Sequence[Reference]) -> list[Series]:
             group = [reference for reference in own if low <= reference.rho <= high]
             found.append(Series(curve, curve, ChosenOptions(), _mean_rho(group), group))
     return found
+
+
+def drawn_references(references: Sequence[Reference]) -> list[Series]:
+    """The series of references that figures show: those with former settings only where the present ones are not."""
+    found = reference_series(references)
+    names = {item.variant for item in found}
+    return [item for item in found if present(item.variant) == item.variant or present(item.variant) not in names]
+
+
+def undelivered(series: Series) -> dict[float, int]:
+    """Of how many images no file arrived, by SNR in dB, lowest first; of references alone, and only where any."""
+    counts = {snr_db: sum(map(_is_lost, group)) for snr_db, group in by_snr(series.scored).items()}
+    return {snr_db: count for snr_db, count in counts.items() if count}
+
+
+def _is_lost(item: Scored) -> bool:
+    return isinstance(item, Reference) and not item.delivered
 
 
 def by_rate(series: Iterable[Series]) -> list[list[Series]]:

@@ -203,5 +203,17 @@ _COPIES = {
     "computed": _copy_references,
     "pictures": _copy_pictures,
 }
-_STEPS: Mapping[int, Callable[[sqlite3.Connection, Mapping[str, str]], None]] = {0: _from_0}
-"""By the version that a step starts from; one that only adds empty columns needs none."""
+
+
+def _from_1(database: sqlite3.Connection, _: Mapping[str, str]) -> None:
+    """JPEG and AVIF got better settings; what was computed with the former ones keeps its scores under their names."""
+    for curve in ("jpeg_adaptive", "jpeg_fixed", "avif_adaptive"):
+        former = curve.replace("_", "_420_")
+        database.execute("UPDATE computed SET curve = ? WHERE curve = ?", (former, curve))
+
+
+_STEPS: Mapping[int, Callable[[sqlite3.Connection, Mapping[str, str]], None]] = {0: _from_0, 1: _from_1}
+"""By the version that a step starts from; one that only adds empty columns needs none.
+
+`_from_0` makes the tables of version 1, which are `SCHEMA` so far.
+"""

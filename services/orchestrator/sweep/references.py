@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 from jscc.baselines import bounds, codecs, ideal
-from jscc.baselines.curves import CURVES, DESIGN_SNR_DB, GAUSSIAN
+from jscc.baselines.curves import CURVES, DESIGN_SNR_DB, GAUSSIAN, present
 from jscc.baselines.spectrum import Spectrum, measure_spectrum
 from jscc.data import Dataset, ImageRef
 from jscc.images import Pixels, encode_png, read_image
@@ -28,9 +28,9 @@ from services.orchestrator.results.store import Store
 from services.orchestrator.sweep.estimate import Line
 from services.orchestrator.sweep.plan import shown_image
 
-_FILES_PER_POINT = 5
-"""Files that the search for the best quality makes for a point, measured on Kodak; the others it has made already."""
-_PROBE_QUALITY = 50
+_FILES_PER_POINT = 6
+"""Files that the search for the best quality makes for a point and a way of a codec, measured on Kodak; the others it
+has made already."""
 _Result = tuple[Reference, list[Picture]]
 
 
@@ -80,7 +80,14 @@ class ReferenceSpec:
 
 
 class ReferenceRun:
-    """One run over a store that may already hold a part of the references."""
+    """One run over a store that may already hold a part of the references.
+
+    Attributes:
+        sources: keys of CURVES that are computed.
+        left_out: why others are not, a line for each.
+        total: how many references there are to be.
+        left: how many of them are not there yet.
+    """
 
     def __init__(
         self, dataset: Dataset, digests: Mapping[str, str], spec: ReferenceSpec, store: Store, lpips: Lpips | None
@@ -96,7 +103,9 @@ class ReferenceRun:
         """
         self._dataset, self._spec, self._store, self._lpips = dataset, spec, store, lpips
         self._digests = digests
-        self.sources = tuple(source for source in spec.sources if _is_there(source))
+        lacks = {source: _lack(source) for source in spec.sources}
+        self.sources = tuple(source for source in spec.sources if not lacks[source])
+        self.left_out = tuple(filter(None, lacks.values()))
         have = {
             (item.image_key, CurvePoint(item.curve, item.rho, item.snr_db))
             for item in store.references()
@@ -126,7 +135,7 @@ class ReferenceRun:
         lines = []
         for source in self.sources:
             counts = [sum(point.curve.endswith("_adaptive") for point in u.points) for u in self._of(source)]
-            file_s = _duration_s(lambda: _encode(pixels, source)) if sum(counts) else 0.0  # noqa: B023
+            file_s = sum(_file_times_s(pixels, source)) if sum(counts) else 0.0
             left_s = sum(counts) * (_FILES_PER_POINT * file_s + score_s) / cores()
             lines.append(Line(f"reference {source}", sum(len(unit.points) for unit in self._of(source)), left_s))
         return tuple(line for line in lines if line.pieces)
@@ -191,11 +200,11 @@ class ReferenceRun:
             yield self._reference(unit, point, (0, True), Scores(min(MAX_PSNR_DB, value), None, None, None)), []
 
     def _coded(self, unit: Unit, original: Pixels) -> Iterator[_Result]:
-        image, known = ideal.CodedImage(original, unit.source), dict[int | None, Scores]()
+        image, known = ideal.CodedImage(original, unit.source), dict[ideal.Choice | None, Scores]()
         for point in unit.points:
             design_db = point.snr_db if point.curve.endswith("_adaptive") else DESIGN_SNR_DB
             sent = ideal.fixed_rate(image, point.rho, design_db, point.snr_db)
-            shown = sent.quality if sent.decoded else None
+            shown = sent.choice if sent.decoded else None
             if shown not in known:
                 known[shown] = self._score(original, sent.pixels)
             reference = self._reference(unit, point, (sent.size_bits, sent.decoded), known[shown])
@@ -225,6 +234,7 @@ class ReferenceRun:
         spec = self._spec
         return (
             image == shown_image(self._dataset.images)
+            and present(point.curve) == point.curve
             and point.rho == max(spec.rhos)
             and point.snr_db in spec.shown_snr_db
         )
@@ -239,16 +249,22 @@ def distinct_rates(rhos: Sequence[float]) -> tuple[float, ...]:
     return tuple(kept)
 
 
-def _is_there(source: str) -> bool:
+def _lack(source: str) -> str:
+    """Say why there is no reference of a source; "" if there is."""
     try:
-        return source == GAUSSIAN or bool(codecs.qualities(source))
-    except RuntimeError:  # this build of Pillow lacks the codec
-        return False
+        if source != GAUSSIAN:
+            codecs.qualities(source)
+    except codecs.CodecMissingError as error:
+        return str(error)
+    return ""
 
 
-def _encode(pixels: Pixels, source: str) -> None:
+def _file_times_s(pixels: Pixels, source: str) -> Iterator[float]:
+    """Make a file in each of the ways of a codec, and say how long each took."""
     if source != GAUSSIAN:
-        codecs.encode(pixels, source, _PROBE_QUALITY)
+        middle = codecs.qualities(source)[len(codecs.qualities(source)) // 2]
+        for way in codecs.ways(source):
+            yield _duration_s(partial(codecs.encode, pixels, source, middle, way))
 
 
 def _duration_s(work: Callable[[], object]) -> float:

@@ -85,6 +85,8 @@ async def run_sweep(run: SweepRun, addresses: Addresses | None, watcher: Watcher
             sweep.recovery.own = session.own
             store.set_setting("link", session.note)
             references = plan_references(run, checked, store, session.engine.lpips)
+            for reason in references.left_out:
+                watcher.say(f"reference left out: {reason}")
             await _send(sweep, references, watcher)
         await _compute(references, watcher)  # the link is gone or idle: nothing that is measured is disturbed
 

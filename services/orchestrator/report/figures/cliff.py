@@ -23,8 +23,8 @@ from services.orchestrator.report.series import (
     all_series,
     common_images,
     curve,
+    drawn_references,
     main_series,
-    reference_series,
 )
 from services.orchestrator.report.style import Style, Styles
 from services.orchestrator.results.rows import same_rate
@@ -54,7 +54,7 @@ def draw(results: Results) -> Figure:
     Raises:
         NoDataError: nothing was sent at a fixed rate, or not over the images of the others.
     """
-    sent, computed = main_series(results.rows), reference_series(results.references)
+    sent, computed = main_series(results.rows), drawn_references(results.references)
     styles = Styles(results)
     fixed = [(styles.of(item.variant), item) for item in computed if item.variant.endswith(_FIXED)]
     fixed += _best_code(results, styles)

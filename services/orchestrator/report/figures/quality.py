@@ -1,5 +1,8 @@
 """Quality over SNR: every method and reference that has the metric, a panel per rate."""
 
+from collections.abc import Collection, Mapping
+
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from services.orchestrator.report.figures.canvas import (
@@ -13,12 +16,13 @@ from services.orchestrator.report.figures.canvas import (
     rho_text,
     tick_snrs,
 )
-from services.orchestrator.report.series import Series, by_rate, curve, main_series, reference_series
+from services.orchestrator.report.series import Series, by_rate, curve, drawn_references, main_series, undelivered
 from services.orchestrator.report.style import Styles
 from services.orchestrator.results.store import Results
 
 FIRST_PANEL_IN = 2.6
 OTHER_PANEL_IN = 1.5
+_LOST = "; a number: images whose file did not fit"
 
 
 def draw(results: Results, metric: str) -> Figure:
@@ -31,7 +35,7 @@ def draw(results: Results, metric: str) -> Figure:
     Raises:
         NoDataError: nothing has the metric.
     """
-    series = [*main_series(results.rows), *reference_series(results.references)]
+    series = [*main_series(results.rows), *drawn_references(results.references)]
     shown = [item for item in series if curve(item, metric)]
     if not shown:
         name = AXIS_LABELS[metric].partition(" (")[0]
@@ -43,15 +47,29 @@ def draw(results: Results, metric: str) -> Figure:
     figure = new_figure(sum(heights) + legend_height_in(listed))
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
     sent_db = {snr_db for item in main_series(results.rows) for snr_db in curve(item, metric)}
+    lost = 0
     for axes, panel in zip(grid[:, 0], panels, strict=True):
         for item in panel:
             plot(axes, curve(item, metric), styles.of(item.variant), marked=sent_db)
+            lost += _count_lost(axes, item, curve(item, metric), sent_db, styles.of(item.variant).color)
         axes.set_ylabel(AXIS_LABELS[metric])
         axes.set_title(f"{rho_text(_rho(panel))}: {facts(panel, _images(panel))}")
     tick_snrs(grid[-1, 0], sent_db)
-    grid[-1, 0].set_xlabel("SNR (dB)")
+    grid[-1, 0].set_xlabel("SNR (dB)" + (_LOST if lost else ""))
     legend(figure, listed)
     return figure
+
+
+def _count_lost(
+    axes: Axes, item: Series, points: Mapping[float, float], shown_db: Collection[float], color: str
+) -> int:
+    """Write beside the points of a link that follows the SNR how many images were lost there; return their sum."""
+    if item.variant.endswith("_fixed"):  # its cliff is what it is shown for
+        return 0
+    counts = {snr_db: lost for snr_db, lost in undelivered(item).items() if snr_db in points and snr_db in shown_db}
+    for snr_db, lost in counts.items():
+        axes.annotate(str(lost), (snr_db, points[snr_db]), (4, -7), textcoords="offset points", color=color)
+    return sum(counts.values())
 
 
 def _rho(panel: list[Series]) -> float:

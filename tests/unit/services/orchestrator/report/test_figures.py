@@ -57,6 +57,8 @@ CARDS = {
     "softcast": ("SoftCast", "analog"),
 }
 CURVES = dict(jpeg_adaptive=(26.0, 0.62), webp_adaptive=(28.0, 0.64), avif_adaptive=(28.8, 0.66))
+CURVES |= dict(hevc_adaptive=(29.0, 0.67), vvc_adaptive=(29.6, 0.66), avif_half_adaptive=(28.9, 0.66))
+CURVES |= dict(jpeg_half_adaptive=(26.4, 0.61), webp_half_adaptive=(28.3, 0.63))
 BOUNDS = dict(gaussian_variance=(15.4, 0.2), gaussian_spectrum=(29.2, 0.6))
 Options = Mapping[str, int]
 STEPS, ITERATIONS = (0, 1, 2, 4, 8, 16, 50), range(1, 7)
@@ -137,7 +139,8 @@ def references() -> Iterator[Reference]:
                     psnr_db = at_zero_db + slope * snr_db * (1 if rho == 0.25 else 0.6) - (0 if rho == 0.25 else 4)
                     given = scores(psnr_db + shift_db)
                     given |= dict.fromkeys(("ssim", "ms_ssim", "lpips"), None) if name in BOUNDS else {}
-                    yield Reference("kodak", image, IMAGE_DIGEST, name, snr_db, rho, 10_000, True, **given)
+                    arrives = name != "webp_adaptive" or snr_db > -5 or image == IMAGES[0]
+                    yield Reference("kodak", image, IMAGE_DIGEST, name, snr_db, rho, 10_000, arrives, **given)
             for codec in ("jpeg", "webp"):
                 arrives, (at_zero_db, slope) = snr_db >= 9.5 + (codec == "webp") / 2, CURVES[f"{codec}_adaptive"]
                 psnr_db = at_zero_db + slope * 10 if arrives else 14.67
@@ -439,6 +442,30 @@ def test_many_methods_of_one_family_stay_apart(family: str, made: Results) -> No
     assert len({(style.color, style.marker) for style in found}) == 30
     assert len(looks(found[:7])) == 7
     assert not looks(found) & looks(styles.of(name) for name in computed.LABELS)
+
+
+def test_images_lost_are_counted_beside_the_curve(made: Results) -> None:
+    """Two of three at 0 dB; the link at a fixed rate has its cliff instead."""
+    few = [item for item in made.references if item.curve in ("jpeg_adaptive", "jpeg_fixed") and item.rho == 0.25]
+    lost = [item._replace(delivered=item.snr_db != 0 or item.image == IMAGES[0]) for item in few]
+    figure = FIGURES["psnr_vs_snr_all_methods"].draw(replace(made, references=lost))
+    counts = [text for text in figure.axes[0].texts if text.get_text()]
+    assert [text.get_text() for text in counts] == ["2"]
+    assert counts[0].get_color() == Styles(made).of("jpeg_adaptive").color
+    assert figure.axes[-1].get_xlabel() == "SNR (dB); a number: images whose file did not fit"
+    every = replace(made, references=[item._replace(delivered=True) for item in few])
+    assert FIGURES["psnr_vs_snr_all_methods"].draw(every).axes[-1].get_xlabel() == "SNR (dB)"
+
+
+def test_former_settings_are_drawn_only_where_there_are_no_others(made: Results) -> None:
+    former = [item._replace(curve=item.curve.replace("_", "_420_", 1)) for item in made.references]
+    known = [item for item in former if item.curve in computed.LABELS]
+    both, alone = (
+        FIGURES["psnr_vs_snr_all_methods"].draw(replace(made, references=found))
+        for found in ([*made.references, *known], known)
+    )
+    assert "JPEG 4:2:0 + ideal code, rate-adaptive" in labels(alone)
+    assert labels(both) == labels(FIGURES["psnr_vs_snr_all_methods"].draw(made))
 
 
 def test_legends_list_methods_by_family_before_references(made: Results) -> None:

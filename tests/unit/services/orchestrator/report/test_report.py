@@ -84,6 +84,12 @@ def quality(text: str, method: str = "deepjscc") -> dict[str, list[str]]:
     return found
 
 
+def lost(text: str, curve: str) -> list[str]:
+    """How many images no file arrived of, over SNR."""
+    start = text.index("| images lost at SNR")
+    return cells(text[start : text.index("\n\n", start)], curve)[1:]
+
+
 def compared(text: str, method: str) -> list[str]:
     """Differences to softcast at 0 and 10 dB, and to JPEG at 0 and 10 dB."""
     start = text.index("## Trained methods")
@@ -152,7 +158,18 @@ def test_what_was_computed_is_told_apart_from_what_was_sent() -> None:
     assert quality(text, "jpeg_adaptive")["PSNR (dB)"] == ["27.00 ± 0.00"]
     assert "- 2 computed references\n" in text
     assert "jpeg_adaptive is JPEG + ideal code, rate-adaptive" in text
-    assert re.search(r"Files that the channel could not carry, .*: jpeg_fixed \(rho 0\.25\) 1\.", text)
+
+
+def test_images_that_no_file_arrived_of_are_counted_by_codec_and_snr() -> None:
+    at_0_db = [
+        REFERENCE._replace(image=name, delivered=name == "kodim01") for name in ("kodim01", "kodim02", "kodim03")
+    ]
+    at_5_db = [item._replace(snr_db=5.0, delivered=True) for item in at_0_db]
+    webp = [item._replace(curve="webp_adaptive", delivered=True) for item in at_0_db]
+    text = tell([ROW, replace(ROW, snr_db=5.0, told_snr_db=5.0)], references=[*at_0_db, *at_5_db, *webp])
+    assert lost(text, "jpeg_adaptive") == ["2", "0"]
+    assert "scored as their mean colour" in text
+    assert "images lost at SNR" not in tell([ROW], references=webp)
 
 
 def test_studies_have_a_table_of_their_own_and_the_default_is_marked() -> None:

@@ -109,6 +109,25 @@ def test_a_column_that_is_new_is_empty_in_a_database_of_before_and_nothing_else_
             assert not store.add(ROW)
 
 
+def test_references_of_former_settings_keep_their_scores_under_their_names(path: Path) -> None:
+    """JPEG and AVIF were 4:2:0 alone in version 1; WebP is what it was."""
+    curves = ("jpeg_adaptive", "jpeg_fixed", "webp_adaptive", "webp_fixed", "avif_adaptive", "gaussian_spectrum")
+    with Store(path) as store:
+        for bits, curve in enumerate(curves):
+            store.add_reference(REFERENCE._replace(curve=curve, bits=bits))
+    change(path, "PRAGMA user_version = 1")
+    with Store(path, sweep=True) as store:
+        assert {item.curve: item.bits for item in store.references()} == {
+            "jpeg_420_adaptive": 0,
+            "jpeg_420_fixed": 1,
+            "webp_adaptive": 2,
+            "webp_fixed": 3,
+            "avif_420_adaptive": 4,
+            "gaussian_spectrum": 5,
+        }
+        assert store.add_reference(REFERENCE._replace(curve="jpeg_adaptive"))
+
+
 def test_a_very_old_database_lacks_tables_and_gets_them(path: Path) -> None:
     old_run(path)
     with Store(path) as store:

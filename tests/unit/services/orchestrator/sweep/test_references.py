@@ -1,6 +1,7 @@
 """The computed references: each point once, as jscc.baselines has it, and what a run says it will take."""
 
 import asyncio
+import importlib.util
 import math
 import threading
 from pathlib import Path
@@ -152,6 +153,19 @@ def test_what_is_left_is_told_by_codec(dataset: Dataset, store: Store) -> None:
     assert all(math.isfinite(line.left_s) and line.left_s >= 0 for line in lines)
     computed(dataset, store)
     assert ReferenceRun(dataset, digests(dataset), spec(), store, None).lines() == ()
+
+
+def test_what_is_not_installed_is_left_out_and_said(
+    dataset: Dataset, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "imageio_ffmpeg" else found(name, *rest)
+    )
+    run = ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg", "hevc", "gaussian")), store, None)
+    assert run.sources == ("jpeg", "gaussian")
+    assert run.left_out == ("codec hevc: imageio-ffmpeg is not installed: pip install 'jscc-link[codecs]'",)
+    assert ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg",)), store, None).left_out == ()
 
 
 def test_an_error_in_a_thread_ends_the_run(dataset: Dataset, store: Store, tmp_path: Path) -> None:
