@@ -7,6 +7,9 @@ START ?=
 OUT ?= runs/kodak
 OUT_ALL ?= runs/kodak_all
 SWEEP_METHODS ?= kltjscc,deepjscc,softcast
+OUT_MISMATCH ?= runs/mismatch
+MISMATCH_DATASET ?= validation
+MISMATCH_SNR_DB ?= -5,5,15
 PROTOS := $(wildcard proto/jscc/wire/v1/*.proto)
 REFERENCE := proto/reference.binpb
 ORDER ?=
@@ -21,7 +24,7 @@ export JSCC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help sweep sweep-all test quick check fix up down train bench bench-train stubs wire-reference lock
+.PHONY: help sweep sweep-all mismatch test quick check fix up down train bench bench-train stubs wire-reference lock
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +41,11 @@ sweep: .venv/.installed ## Kodak through the link with SWEEP_METHODS: rows, summ
 
 sweep-all: .venv/.installed ## everything: all methods, their studies, all references, into $(OUT_ALL); says first how long it takes
 	$(BIN)/jscc-link sweep --dataset kodak --methods all --snr-db=-5,0,5,10,15,20 --draws 1 --out $(OUT_ALL)
+
+mismatch: .venv/.installed ## SWEEP_METHODS told 0 to 6 dB too much, without, with the usual and with a larger margin, into $(OUT_MISMATCH)
+	for margins in "margin_db=0.0 --option header_margin_db=0.0" header_margin_db=1.0 "margin_db=3.0 --option header_margin_db=3.0"; do \
+	  $(BIN)/jscc-link sweep --dataset $(MISMATCH_DATASET) --methods $(SWEEP_METHODS) --snr-db=$(MISMATCH_SNR_DB) --told-above-db 0,0.5,1,2,3,6 \
+	    --option $$margins --references none --out $(OUT_MISMATCH) || exit; done
 
 test: .venv/.installed ## unit, contract and end-to-end tests, JOBS files at a time; ORDER=random shuffles them by SEED
 	$(PYTEST)

@@ -1,8 +1,7 @@
 """Limits that hold everywhere, stated once; nothing is imported for them."""
 
 MAX_SIDE_PX = 4096
-"""Largest image height and width. Both travel in SIZE_BITS bits each."""
-SIZE_BITS = 12
+"""Largest image height and width."""
 MIN_SNR_DB = -30.0
 MAX_SNR_DB = 60.0
 MAX_SEED = 2**63 - 1

@@ -20,18 +20,20 @@ from jscc import channels, checkpoints, models
 from jscc.cards import default_folder
 from jscc.channels.awgn import Awgn
 from jscc.draws import Draws
+from jscc.framing import frame
+from jscc.framing.frame import Arrived, Frame
 from jscc.limits import MAX_SEED, MAX_SIDE_PX, MAX_SNR_DB, MIN_SNR_DB
 from jscc.models._contract import (
     Criterion,
+    Decoded,
     Objective,
-    Received,
     ReceiveOptions,
     SendOptions,
     SomeReceiver,
     SomeTransmitter,
 )
 from jscc.options import OptionValue
-from jscc.signals import ChannelState, Side, bandwidth_ratio, noise_generator
+from jscc.signals import ChannelState, bandwidth_ratio, noise_generator
 
 __all__ = ["Link", "Received", "Sent", "load"]
 
@@ -43,17 +45,37 @@ class Sent:
     """What a transmitter makes of images.
 
     Attributes:
-        symbols: float32 [B, k], mean power 1 per image.
-        side: side information.
+        frame: symbols float32 [B, k], mean power 1 per image, and what of them is the header's.
+        size_px: height and width of the images.
     """
 
-    symbols: Tensor
-    side: Side
+    frame: Frame
+    size_px: tuple[int, int]
+
+    @property
+    def symbols(self) -> Tensor:
+        """The symbols, header and all."""
+        return self.frame.symbols
 
     @property
     def rho(self) -> float:
-        """Channel uses per sample of the image."""
-        return bandwidth_ratio(self.symbols.shape[1], self.side.height_px, self.side.width_px)
+        """Channel uses, the header's among them, per sample of the image."""
+        return bandwidth_ratio(self.symbols.shape[1], *self.size_px)
+
+
+@dataclass(frozen=True)
+class Received:
+    """What has crossed the link: all that a receiver has beside its configuration.
+
+    Attributes:
+        symbols: float32 [B, k].
+        size_px: height and width of the images, known beforehand.
+        state: what is known of the channel.
+    """
+
+    symbols: Tensor
+    size_px: tuple[int, int]
+    state: ChannelState
 
 
 class Link(nn.Module):
@@ -101,8 +123,8 @@ class Link(nn.Module):
             raise ValueError(f"options: {options!r} are not send options of '{self.method.name}'")
         x = x.to(self.device)
         with networks_in(precision, x.device):
-            symbols, side = self.transmitter(x, _snrs_db(snr_db, x), options)
-        return Sent(symbols.float(), side)
+            sent = self.transmitter.send(x, _snrs_db(snr_db, x), options)
+        return Sent(sent, (x.shape[-2], x.shape[-1]))
 
     def transmit(
         self,
@@ -136,9 +158,17 @@ class Link(nn.Module):
             y, truth = air.apply(s[None], realisation)
             images.append((y, truth.state().noise_power))
         symbols, noise_power = map(torch.cat, zip(*images, strict=True))
-        return Received(symbols, sent.side, ChannelState(noise_power))
+        return Received(symbols, sent.size_px, ChannelState(noise_power))
 
     def decode(self, received: Received, options: ReceiveOptions | None = None, precision: str = "float32") -> Tensor:
+        """Turn what was received into images; `receive` says as well what was lost. Arguments and errors as there.
+
+        Returns:
+            x_hat float32 [B, 3, H, W]; in [0, 1] unless the link is in training mode.
+        """
+        return self.receive(received, options, precision).x_hat
+
+    def receive(self, received: Received, options: ReceiveOptions | None = None, precision: str = "float32") -> Decoded:
         """Turn what was received into images.
 
         Args:
@@ -146,23 +176,22 @@ class Link(nn.Module):
             options: the link's `receive_options` when None.
             precision: of the networks, "float32" or "bfloat16".
 
-        Returns:
-            x_hat float32 [B, 3, H, W]; in [0, 1] unless the link is in training mode.
-
         Raises:
-            ValueError: symbols, side information or options do not fit; says what was wanted.
+            ValueError: symbols or options do not fit; says what was wanted.
         """
         options = self.receive_options if options is None else options
         if type(options) is not self.method.receive_options_type:
             raise ValueError(f"options: {options!r} are not receive options of '{self.method.name}'")
+        layout = self.receiver.config.layout(*received.size_px, self.method.send_options_type())
         with networks_in(precision, received.symbols.device):
-            x_hat = self.receiver(received.symbols, received.side, received.state, options)
-        return x_hat.float()
+            return self.receiver.receive(received.symbols, received.state, layout, received.size_px, options)
 
     def objective(
         self, x: Tensor, snr_db: Tensor, draws: Draws, criterion: Criterion, precision: str = "float32"
     ) -> Objective:
         """Send images through white noise and score them by the receiver's own objective; nothing is checked.
+
+        The header takes its uses and its power, and arrives.
 
         Args:
             x: [B, 3, H, W] in [0, 1].
@@ -173,9 +202,11 @@ class Link(nn.Module):
         """
         with networks_in(precision, x.device):
             s, side = self.transmitter(x, snr_db, self.send_options)
-        channel = Awgn(snr_db)
+        layout = self.transmitter.config.layout(side.height_px, side.width_px, self.send_options)
+        amplitude = frame.gain(layout, side)  # what the header leaves of the power
+        channel = Awgn(snr_db + 20 * amplitude.log10())
         y, truth = channel.apply(s.float(), channel.draw(s.shape, draws))
-        received = Received(y, side, truth.state())
+        received = Arrived(y, side, truth.state())
         with networks_in(precision, x.device):
             found = self.receiver.objective(x, received, self.receive_options, criterion, draws)
         return found._replace(x_hat=found.x_hat.float())

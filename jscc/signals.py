@@ -12,9 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jscc.limits import SIZE_BITS
+from jscc.limits import MAX_SNR_DB, MIN_SNR_DB
 
+MARGIN_STEPS_PER_DB = 4
+MAX_MARGIN_DB = 60
 _POWER_FLOOR = 1e-12
+_SNR_STEP_DB = 10 * math.log10(2) / 16
 _NOISE_POWER_FLOOR = 1e-4
 _TWISTER_WORDS = 624
 _TWISTER_OFFSET_BYTES = 24  # after seed, flags and position in the state of torch's CPU generator
@@ -22,25 +25,45 @@ _TWISTER_OFFSET_BYTES = 24  # after seed, flags and position in the state of tor
 
 @dataclass(frozen=True)
 class Side:
-    """Side information of a batch of equally sized images: what the receiver is told beside the symbols.
+    """Side information of a batch of equally sized images: what a header tells the receiver beside the symbols.
 
     Attributes:
-        height_px: true image height, 1..MAX_SIDE_PX.
+        height_px: true image height, 1..MAX_SIDE_PX; known beforehand, as the width is.
         width_px: true image width, 1..MAX_SIDE_PX.
         codes: [B, n] float32 holding whole numbers in 0..2^code_bits - 1 (float, so that a straight-through gradient
             reaches the transmitter); n may be 0.
         code_bits: bits per code, 0..16.
+        snr_code: int64 [B] the SNR that the transmitter is told, see `snr_code`.
+        margin_code: int64 [B] by how much worse a channel the header stands, in quarters of a dB.
+        body_bytes: int64 [B] size of the codes as a body; 0 where the words of the header hold them.
+        body: the bodies, one for each image; none where there is none, and in training.
+        payload: what a method sends in bits of its own, in training alone, where it arrives as it is.
     """
 
     height_px: int
     width_px: int
     codes: Tensor
     code_bits: int
+    snr_code: Tensor
+    margin_code: Tensor
+    body_bytes: Tensor
+    body: tuple[bytes, ...] = ()
+    payload: Tensor | None = None
 
-    @property
-    def header_bits(self) -> int:
-        """Bits of side information per image: the two sizes and every code."""
-        return 2 * SIZE_BITS + self.codes.shape[1] * self.code_bits
+    @staticmethod
+    def told(x: Tensor, snr_db: Tensor, margin_code: int, codes: Tensor, code_bits: int) -> "Side":
+        """Return the side information of images x [B, 3, H, W] whose codes the words of a header hold.
+
+        Args:
+            x: the images.
+            snr_db: [B] that the transmitter is told.
+            margin_code: the header's, for all.
+            codes: float32 [B, n].
+            code_bits: bits per code.
+        """
+        margin = torch.full((len(x),), margin_code, device=x.device)
+        nothing = torch.zeros_like(margin)
+        return Side(x.shape[-2], x.shape[-1], codes, code_bits, snr_code(snr_db), margin, nothing)
 
 
 @dataclass(frozen=True)
@@ -48,14 +71,25 @@ class Layout:
     """What one image of a known size costs on the link, before anything is sent.
 
     Attributes:
-        channel_uses: real symbols k, padding included.
-        code_count: codes of side information beside the size.
+        channel_uses: real symbols k, padding and header included.
+        slots: of these, those of the method's own symbols and of the header's body.
+        code_count: codes of side information.
         code_bits: bits per code.
+        words: of the header.
+        has_body: whether the codes are a body; if not, the words hold them.
     """
 
     channel_uses: int
+    slots: int
     code_count: int
     code_bits: int
+    words: int
+    has_body: bool
+
+    @property
+    def word_uses(self) -> int:
+        """Channel uses of one word."""
+        return (self.channel_uses - self.slots) // self.words
 
 
 @dataclass(frozen=True)
@@ -91,6 +125,23 @@ class ChannelState:
 def noise_variance(snr_db: Tensor) -> Tensor:
     """Return the noise variance per real symbol, `10^(-snr_db / 10)`, of any shape."""
     power: Tensor = torch.pow(10.0, -snr_db / 10.0)
+    return power
+
+
+def snr_code(snr_db: Tensor) -> Tensor:
+    """Return the told SNR [B] as both ends know it: int64 sixteenths of an octave above the lowest, 0..478."""
+    code: Tensor = (snr_db.double().clamp(MIN_SNR_DB, MAX_SNR_DB) - MIN_SNR_DB).div(_SNR_STEP_DB).round().long()
+    return code
+
+
+def snr_code_of(snr_db: float) -> int:
+    """Return `snr_code` of one SNR."""
+    return round((min(max(snr_db, MIN_SNR_DB), MAX_SNR_DB) - MIN_SNR_DB) / _SNR_STEP_DB)
+
+
+def told_noise_power(snr_code: Tensor) -> Tensor:
+    """Return the noise power float32 that a told SNR stands for."""
+    power: Tensor = torch.pow(10.0, -(MIN_SNR_DB + snr_code.double() * _SNR_STEP_DB) / 10).float()
     return power
 
 
@@ -171,18 +222,9 @@ def check_received(y: Tensor, side: Side, layout: Layout) -> None:
     Raises:
         ValueError: a number differs; names the field and both numbers.
     """
-    if y.shape[1] != layout.channel_uses:
+    if y.shape[1] != layout.slots:
         size = f"a {side.width_px}x{side.height_px} px image"
-        raise ValueError(f"symbols: {y.shape[1]} symbols, expected {layout.channel_uses} for {size}")
-    check_codes(side, layout)
-
-
-def check_codes(side: Side, layout: Layout) -> None:
-    """Check that side information is what an image of this size is sent with, before anything is read from it.
-
-    Raises:
-        ValueError: number or width of the codes differ; names both.
-    """
+        raise ValueError(f"symbols: {y.shape[1]} symbols, expected {layout.slots} for {size}")
     told = (side.codes.shape[1], side.code_bits if side.codes.shape[1] else layout.code_bits)
     if told != (layout.code_count, layout.code_bits):
         expected = f"{layout.code_count} of {layout.code_bits} bits"

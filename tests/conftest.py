@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 from pathlib import Path
 
 import factories
@@ -19,6 +20,9 @@ ALEXNET_SHAPES = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 38
 THREADS = 1
 """For small tensors on shared cores: several threads mostly wait for each other, five times as long all in all."""
 torch.set_num_threads(THREADS)
+
+# A shell that starts something in the background lets it ignore Ctrl-C, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The cores are shared, so nothing depends on time; the examples are the same in every run, so that red means red.
 settings.register_profile(

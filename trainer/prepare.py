@@ -127,12 +127,12 @@ def load_photos(settings: DataSettings) -> tuple[Photos, Photos]:
     """Return the (training, validation) photos of a recipe, through the cache ($JSCC_CACHE or runs/cache).
 
     Raises:
-        ValueError: there are none, or they are smaller than a crop.
+        ValueError: there are none, they are smaller than a crop, or one of the validation set goes by another name.
     """
     cache = Path(os.environ.get("JSCC_CACHE") or CACHE_FOLDER)
     found = sources.find(settings.folders)
     photos = sources.load(found, cache)
-    training, validation = sources.split(photos.names, settings.validation_every)
+    training, validation = sources.split(list(found), settings.validation_every)
     if not training:
         raise ValueError(
             f"data: {len(photos)} photo(s) are too few: one in {settings.validation_every} is for validation"

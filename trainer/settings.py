@@ -64,7 +64,8 @@ class DataSettings:
         batch_size: crops per step.
         flips: mirror half of the crops left to right.
         rotations: turn the crops by a random multiple of 90 degrees.
-        validation_every: every n-th photo by name is for validation, never for training.
+        validation_every: where no photo is of the data set "validation", which is never trained on, every n-th by name
+            is for validation.
         validation_photos: number of these that are scored during a run.
         validation_crop_px: largest side of their centre crops.
         initialise_photos: training photos shown to the method's `initialise`; 0 leaves the random start.

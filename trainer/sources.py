@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,35 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jscc import images
-from jscc.data import DownloadError, div2k, is_image
+from jscc.data import DownloadError, div2k, is_image, validation
 from trainer import progress
 from trainer.data import Photos
 from trainer.files import naming
 
 
-def split(names: tuple[str, ...], every: int) -> tuple[list[int], list[int]]:
-    """Split photos into (training, validation) indices: every n-th by name is for validation."""
-    order = sorted(range(len(names)), key=lambda index: names[index])
-    validation = set(order[::every])
-    return [index for index in range(len(names)) if index not in validation], sorted(validation)
+def split(
+    paths: Sequence[Path], every: int, listed: Sequence[validation.ListedPhoto] = ()
+) -> tuple[list[int], list[int]]:
+    """Split photos into (training, validation) indices.
+
+    For validation are those of the data set "validation" (`jscc/data/validation.py`); where there is none of these, as
+    among photos of one's own, every n-th by name.
+
+    Args:
+        paths: of the photos.
+        every: n.
+        listed: others than those of the data set.
+
+    Raises:
+        ValueError: a photo of the data set goes by another name, and would be trained on.
+    """
+    held_out = validation.among(paths, listed)
+    for path, name in held_out.items():
+        if path.name != name:
+            raise ValueError(f"data: {path} is {name} of the validation set, which is never trained on; remove it")
+    order = sorted(range(len(paths)), key=lambda index: paths[index].name)
+    chosen = [index for index in order if paths[index] in held_out] if held_out else order[::every]
+    return sorted(set(order).difference(chosen)), sorted(chosen)
 
 
 def evenly_spread(count: int, wanted: int) -> list[int]:

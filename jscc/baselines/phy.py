@@ -35,7 +35,7 @@ _NOISE_FLOOR = 1e-4  # keeps log-likelihood ratios finite without noise
 
 
 @dataclass(frozen=True)
-class Frame:
+class Division:
     """How the symbols of one image are divided into blocks.
 
     Attributes:
@@ -68,12 +68,12 @@ class Frame:
         return self.blocks * (self.info_bits - CRC_BITS) // 8 - LENGTH_BYTES
 
 
-def divide(mcs: Mcs, symbols: int) -> Frame:
+def divide(mcs: Mcs, symbols: int) -> Division:
     """Divide real symbols into as few equal blocks as the code allows."""
     longest = _INFO_BITS[mcs.code_rate > 1 / 3]
     blocks = max(1, math.ceil(symbols * mcs.efficiency / longest))
     block_symbols = symbols // blocks
-    return Frame(mcs, symbols, blocks, block_symbols, math.floor(block_symbols * mcs.efficiency))
+    return Division(mcs, symbols, blocks, block_symbols, math.floor(block_symbols * mcs.efficiency))
 
 
 def require() -> None:
@@ -93,74 +93,76 @@ def filler(symbols: int, bits_per_symbol: int) -> Tensor:
     return modulate(_random_bits(symbols * bits_per_symbol), bits_per_symbol)
 
 
-def send(frame: Frame, payload: bytes) -> Tensor:
+def send(division: Division, payload: bytes) -> Tensor:
     """Return the symbols [n] of a frame, of mean power about 1. What is not needed is pseudo-random.
 
     Raises:
         ValueError: the payload is longer than the frame's capacity.
     """
-    if len(payload) > frame.capacity_bytes:
-        raise ValueError(f"payload: {len(payload)} bytes, the frame carries {frame.capacity_bytes}")
+    if len(payload) > division.capacity_bytes:
+        raise ValueError(f"payload: {len(payload)} bytes, the frame carries {division.capacity_bytes}")
     head = len(payload).to_bytes(LENGTH_BYTES, "little")
     told = torch.from_numpy(np.unpackbits(np.frombuffer(head + payload, np.uint8)).astype(np.float32))
-    bits = _random_bits(frame.blocks * (frame.info_bits - CRC_BITS))
+    bits = _random_bits(division.blocks * (division.info_bits - CRC_BITS))
     bits[: len(told)] = told
-    s = send_blocks(frame, bits.reshape(frame.blocks, -1)).flatten()
-    return torch.cat([s, filler(frame.symbols - len(s), frame.mcs.bits_per_symbol)])
+    s = send_blocks(division, bits.reshape(division.blocks, -1)).flatten()
+    return torch.cat([s, filler(division.symbols - len(s), division.mcs.bits_per_symbol)])
 
 
-def receive(frame: Frame, y: Tensor, noise_power: Tensor | float) -> bytes | None:
+def receive(division: Division, y: Tensor, noise_power: Tensor | float) -> bytes | None:
     """Return the payload of a frame, or None if a block failed.
 
     Args:
-        frame: as it was sent.
+        division: as it was sent.
         y: [n] real symbols, the signal's power about 1.
         noise_power: variance of the noise, one for all symbols or [n] one for each.
     """
-    if frame.capacity_bytes < 0:
+    if division.capacity_bytes < 0:
         return None
     noise_power = torch.as_tensor(noise_power).expand(len(y))
-    y, noise_power = (part[: frame.blocks * frame.block_symbols].view(frame.blocks, -1) for part in (y, noise_power))
+    y, noise_power = (
+        part[: division.blocks * division.block_symbols].view(division.blocks, -1) for part in (y, noise_power)
+    )
     decoded = []
     for group, noise in zip(torch.split(y, _GROUP_BLOCKS), torch.split(noise_power, _GROUP_BLOCKS), strict=True):
-        bits, valid = receive_blocks(frame, group, noise)
+        bits, valid = receive_blocks(division, group, noise)
         if not valid.all():  # the others would be decoded for nothing
             return None
         decoded.append(bits)
     raw = np.packbits(torch.cat(decoded).flatten().numpy().astype(np.uint8)).tobytes()
     count = int.from_bytes(raw[:LENGTH_BYTES], "little")
-    return raw[LENGTH_BYTES : LENGTH_BYTES + count] if count <= frame.capacity_bytes else None
+    return raw[LENGTH_BYTES : LENGTH_BYTES + count] if count <= division.capacity_bytes else None
 
 
-def send_blocks(frame: Frame, bits: Tensor) -> Tensor:
+def send_blocks(division: Division, bits: Tensor) -> Tensor:
     """Return the symbols [B, n] of blocks of bits [B, info_bits - CRC_BITS], float of 0 and 1."""
-    checked = _checksum(frame.info_bits).encoder(bits)
-    coded = _encoder(frame.info_bits, frame.code_bits, frame.mcs.bits_per_symbol)(checked)
-    return modulate(coded[:, torch.arange(frame.sent_bits) % frame.code_bits], frame.mcs.bits_per_symbol)
+    checked = _checksum(division.info_bits).encoder(bits)
+    coded = _encoder(division.info_bits, division.code_bits, division.mcs.bits_per_symbol)(checked)
+    return modulate(coded[:, torch.arange(division.sent_bits) % division.code_bits], division.mcs.bits_per_symbol)
 
 
-def receive_blocks(frame: Frame, y: Tensor, noise_power: Tensor | float) -> tuple[Tensor, Tensor]:
+def receive_blocks(division: Division, y: Tensor, noise_power: Tensor | float) -> tuple[Tensor, Tensor]:
     """Decode blocks of symbols, and go on with those whose checksum fails until time is up.
 
     Args:
-        frame: as they were sent.
+        division: as they were sent.
         y: [B, n] real symbols.
         noise_power: variance of the noise, one for all symbols or [B, n] one for each.
 
     Returns:
         Bits [B, info_bits - CRC_BITS], float of 0 and 1, and [B] bool, whether the checksum holds.
     """
-    repeated = log_ratios(y, frame.mcs.bits_per_symbol, noise_power)
-    ratios = repeated[:, : frame.code_bits].clone()
-    for start in range(frame.code_bits, frame.sent_bits, frame.code_bits):
-        again = repeated[:, start : start + frame.code_bits]
+    repeated = log_ratios(y, division.mcs.bits_per_symbol, noise_power)
+    ratios = repeated[:, : division.code_bits].clone()
+    for start in range(division.code_bits, division.sent_bits, division.code_bits):
+        again = repeated[:, start : start + division.code_bits]
         ratios[:, : again.shape[1]] += again
-    decoder = _decoder(frame.info_bits, frame.code_bits, frame.mcs.bits_per_symbol)
-    bits, valid = torch.zeros(len(y), frame.info_bits - CRC_BITS), torch.zeros(len(y), dtype=torch.bool)
+    decoder = _decoder(division.info_bits, division.code_bits, division.mcs.bits_per_symbol)
+    bits, valid = torch.zeros(len(y), division.info_bits - CRC_BITS), torch.zeros(len(y), dtype=torch.bool)
     left, messages = torch.arange(len(y)), None
     for _ in range(_ROUNDS):
         hard, messages = decoder(ratios[left], msg_v2c=messages)
-        bits[left], holds = _checksum(frame.info_bits)(hard)
+        bits[left], holds = _checksum(division.info_bits)(hard)
         valid[left] = holds[:, 0]
         left, messages = left[~holds[:, 0]], messages[~holds[:, 0]]
         if not len(left):

@@ -62,14 +62,14 @@ def count_failures(mcs: Mcs, snr_db: float, blocks: int, seed: int = 0) -> int:
         blocks: how many are sent.
         seed: of bits and noise.
     """
-    generator, frame = torch.Generator().manual_seed(seed), phy.divide(mcs, SYMBOLS)
+    generator, division = torch.Generator().manual_seed(seed), phy.divide(mcs, SYMBOLS)
     deviation, failures = 10 ** (-snr_db / 20), 0
     for start in range(0, blocks, _GROUP_BLOCKS):
-        shape = (min(_GROUP_BLOCKS, blocks - start), frame.info_bits - phy.CRC_BITS)
+        shape = (min(_GROUP_BLOCKS, blocks - start), division.info_bits - phy.CRC_BITS)
         bits = torch.randint(2, shape, generator=generator).float()
-        s = phy.send_blocks(frame, bits)
+        s = phy.send_blocks(division, bits)
         y = s + deviation * torch.randn(s.shape, generator=generator)
-        received, _ = phy.receive_blocks(frame, y, deviation**2)
+        received, _ = phy.receive_blocks(division, y, deviation**2)
         failures += int((received != bits).any(dim=1).sum())
     return failures
 
@@ -157,9 +157,9 @@ def thresholds(schemes: Sequence[Mcs], counts: Sequence[Counts], report: Callabl
 
 def _margin_db(mcs: Mcs, snr_db: float, factor: float) -> float:
     """By how much the threshold is above the centre."""
-    frame = phy.divide(mcs, SYMBOLS)
-    tail = NormalDist().inv_cdf(1 - FRAME_FAILURES / frame.blocks)
-    return tail * factor * deviation_db(frame.block_symbols, snr_db)
+    division = phy.divide(mcs, SYMBOLS)
+    tail = NormalDist().inv_cdf(1 - FRAME_FAILURES / division.blocks)
+    return tail * factor * deviation_db(division.block_symbols, snr_db)
 
 
 def _middle_db(counts: Counts) -> float:

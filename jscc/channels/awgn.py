@@ -1,4 +1,4 @@
-"""Additive white Gaussian noise."""
+"""Additive white Gaussian noise, behind an amplifier that may clip."""
 
 from dataclasses import dataclass, field
 
@@ -6,23 +6,24 @@ import torch
 from torch import Tensor
 
 from jscc.channels import Realisation, Truth
+from jscc.channels._amplifier import AmplifierOptions, amplified
 from jscc.draws import Draws
 from jscc.limits import MAX_SNR_DB, MIN_SNR_DB
 from jscc.signals import noise_variance
 
 
 @dataclass(frozen=True)
-class Options:
-    """A request has nothing to choose."""
+class Options(AmplifierOptions):
+    """A request may limit the peaks of what is sent."""
 
 
 @dataclass(frozen=True)
 class Awgn:
-    """y = s + n with n ~ N(0, 10^(-snr_db / 10)) per real symbol.
+    """y = s + n with n ~ N(0, 10^(-snr_db / 10)) per real symbol, s as the amplifier leaves it.
 
     Attributes:
         snr_db: [B] signal-to-noise ratio per real symbol of unit power, -30..60 dB.
-        options: nothing to choose.
+        options: the limit of the peaks.
     """
 
     snr_db: Tensor
@@ -44,6 +45,8 @@ class Awgn:
         return Realisation(draws.randn(*shape))
 
     def apply(self, s: Tensor, realisation: Realisation) -> tuple[Tensor, Truth]:
-        """Add the noise to s [B, k]; return y [B, k] and the noise power [B]."""
+        """Add the noise to s [B, k], amplified; return y [B, k] and the noise power [B], which counts no clipping."""
         noise_power = noise_variance(self.snr_db)
-        return s + noise_power.sqrt()[:, None] * realisation.noise.to(s.device), Truth(noise_power)
+        return amplified(s, self.options.papr_db) + noise_power.sqrt()[:, None] * realisation.noise.to(s.device), Truth(
+            noise_power
+        )

@@ -9,11 +9,15 @@ from jscc.data.dataset import Dataset, DatasetError
 from jscc.data.folders import open_folder
 from jscc.data.kodak import open_kodak
 from jscc.data.samples import open_samples
+from jscc.data.synthetic import open_synthetic
+from jscc.data.validation import open_validation
 
 MOST_CHARACTERS = 100
 """Longest name that a stranger may ask for, and the longest part of any name that an error repeats."""
 
-_SETS: Mapping[str, Callable[[], Dataset]] = MappingProxyType({"kodak": open_kodak, "samples": open_samples})
+_SETS: Mapping[str, Callable[[], Dataset]] = MappingProxyType(
+    {"kodak": open_kodak, "samples": open_samples, "synthetic": open_synthetic, "validation": open_validation}
+)
 
 
 def names() -> tuple[str, ...]:
@@ -26,11 +30,12 @@ def open_dataset(name: str) -> Dataset:
 
     Args:
         name: "kodak" (24 photographs, 768x512 or 512x768 px; "samples" take their place without a network),
-            "samples" (five photographs that come with the package) or a folder, whose images are all taken. Write
-            "./kodak" for a folder of that name.
+            "samples" (five photographs that come with the package), "synthetic" (five images that are made here),
+            "validation" (34 of the training photographs, which nothing is trained on) or a folder, whose images are all
+            taken. Write "./kodak" for a folder of that name.
 
     Raises:
-        DatasetError: unknown name, a folder without images, or a damaged file of Kodak.
+        DatasetError: unknown name, a folder without images, a damaged file of Kodak, or no validation photographs.
     """
     if name in _SETS:
         return _SETS[name]()

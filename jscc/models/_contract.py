@@ -4,20 +4,56 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from jscc.draws import Draws
+from jscc.framing import frame
+from jscc.framing.frame import Arrived, Frame
+from jscc.framing.header import HeaderLostError
 from jscc.models import Study
-from jscc.signals import ChannelState, Layout, Side
+from jscc.signals import MARGIN_STEPS_PER_DB, MAX_MARGIN_DB, ChannelState, Layout, Side
 
 
 @dataclass(frozen=True)
 class SendOptions:
-    """What a request may choose and both ends must agree on, such as a rate; here nothing.
+    """What a request may choose and both ends must agree on, such as a rate; here what every method has.
 
     A method's own derive from this class; every field has a default and is a whole number, a number, a switch or a
     name. What the receiver needs of them travels in the side information, as whole numbers, and is counted there.
+
+    Attributes:
+        header_margin_db: by how much the channel may fall below the SNR that the transmitter is told before the header,
+            and with it the image, is lost; 0..60 dB in steps of 0.25 dB.
     """
+
+    header_margin_db: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Check range and step."""
+        margin_code("header_margin_db", self.header_margin_db)
+
+    @property
+    def header_margin_code(self) -> int:
+        """The header's margin as both ends know it: its number of steps."""
+        return margin_code("header_margin_db", self.header_margin_db)
+
+
+def margin_code(name: str, margin_db: float) -> int:
+    """Return a margin as its number of steps.
+
+    Args:
+        name: of the option, for the message.
+        margin_db: in dB.
+
+    Raises:
+        ValueError: it is outside 0..60 dB or between two steps.
+    """
+    code = margin_db * MARGIN_STEPS_PER_DB
+    if not 0 <= margin_db <= MAX_MARGIN_DB or code != round(code):
+        steps = f"0..{MAX_MARGIN_DB} in steps of {1 / MARGIN_STEPS_PER_DB:g}"
+        raise ValueError(f"{name} must be in {steps}, got {margin_db}")
+    return round(code)
 
 
 @dataclass(frozen=True)
@@ -28,7 +64,7 @@ class ReceiveOptions:
     """
 
 
-ConfigT = TypeVar("ConfigT")
+ConfigT = TypeVar("ConfigT", bound="Config[Any]")
 SendT = TypeVar("SendT", bound=SendOptions)
 SendT_contra = TypeVar("SendT_contra", bound=SendOptions, contravariant=True)
 ReceiveT = TypeVar("ReceiveT", bound=ReceiveOptions)
@@ -43,7 +79,7 @@ class Config(Protocol[SendT_contra]):
         """Return what an image of this size costs when it is sent with these options.
 
         The options may change the channel uses. Number and width of the codes follow from the size alone: the codes
-        tell the options. Where all of them are 0, the options are the defaults.
+        tell the options.
         """
 
     def studies(self) -> tuple[Study, ...]:
@@ -51,19 +87,21 @@ class Config(Protocol[SendT_contra]):
         return ()
 
 
-@dataclass(frozen=True)
-class Received:
-    """What has crossed the link: all that a receiver is told.
+NOTHING_RECEIVED = 0.5
+"""Grey: what is shown of an image whose header is lost."""
+
+
+class Decoded(NamedTuple):
+    """What a receiver makes of frames.
 
     Attributes:
-        symbols: float32 [B, k].
-        side: side information.
-        state: what is known of the channel.
+        x_hat: float32 [B, 3, H, W].
+        lost: for each image "header" where its header is lost, and with it the image; "payload" where other bits are
+            lost; "" where nothing is.
     """
 
-    symbols: Tensor
-    side: Side
-    state: ChannelState
+    x_hat: Tensor
+    lost: tuple[str, ...]
 
 
 class Score(NamedTuple):
@@ -116,9 +154,16 @@ class Transmitter(nn.Module, Generic[ConfigT, SendT]):
             options: what both ends agree on.
 
         Returns:
-            Symbols s [B, k] of mean power 1 per image, and side information, as the layout says.
+            Symbols s [B, slots] of mean power 1 per image over all but the places of the header's body, and side
+            information, as the layout says.
         """
         raise NotImplementedError
+
+    def send(self, x: Tensor, snr_db: Tensor, options: SendT) -> Frame:
+        """Return what is sent for images: what `forward` makes of them, header and all; arguments as there."""
+        layout = self.config.layout(x.shape[-2], x.shape[-1], options)
+        s, side = self(x, snr_db, options)
+        return frame.send(layout, s.float(), side)
 
     if TYPE_CHECKING:
 
@@ -142,7 +187,7 @@ class Receiver(nn.Module, Generic[ConfigT, ReceiveT]):
         """Decode a batch of images of one size; there is no parameter for what was sent.
 
         Args:
-            y: [B, k] received symbols.
+            y: [B, slots] received symbols.
             side: side information.
             state: what is known of the channel.
             options: the receiver's alone.
@@ -160,8 +205,54 @@ class Receiver(nn.Module, Generic[ConfigT, ReceiveT]):
         def __call__(self, y: Tensor, side: Side, state: ChannelState, options: ReceiveT) -> Tensor:
             """Call `forward`."""
 
+    def reconstruct(self, y: Tensor, side: Side, state: ChannelState, options: ReceiveT) -> tuple[Tensor, Tensor]:
+        """Return what `forward` makes, and for each image [B] whether something that was sent in bits is lost.
+
+        Raises:
+            HeaderLostError: the codes are none that the method sends.
+            ValueError: as `forward`.
+        """
+        return self(y, side, state, options), torch.zeros(len(y), dtype=torch.bool)
+
+    def read(self, body: bytes, size_px: tuple[int, int]) -> list[int]:
+        """Return the codes that a header's body tells of an image of this height and width.
+
+        Raises:
+            ValueError: it tells none.
+        """
+        raise ValueError(f"{type(self).__module__} has no body")
+
+    def receive(
+        self, y: Tensor, state: ChannelState, layout: Layout, size_px: tuple[int, int], options: ReceiveT
+    ) -> Decoded:
+        """Return the images that frames tell, from nothing but symbols, image size and configuration.
+
+        Args:
+            y: [B, k] received symbols.
+            state: what is known of the channel.
+            layout: of images of this size.
+            size_px: height and width of the images.
+            options: the receiver's alone.
+
+        Raises:
+            ValueError: k is not what images of this size are sent as, or an option does not fit.
+        """
+        pictures, lost = [], []
+        for row in range(len(y)):
+            alone = ChannelState(state.noise_power[row : row + 1])
+            try:
+                arrived = frame.receive(layout, y[row : row + 1], alone, size_px, lambda body: self.read(body, size_px))
+                picture, payload_lost = self.reconstruct(*arrived, options)
+            except HeaderLostError:
+                pictures.append(y.new_full((1, 3, *size_px), NOTHING_RECEIVED))
+                lost.append("header")
+                continue
+            pictures.append(picture.float())
+            lost.append("payload" if bool(payload_lost) else "")
+        return Decoded(torch.cat(pictures), tuple(lost))
+
     def objective(
-        self, x: Tensor, received: Received, options: ReceiveT, criterion: Criterion, draws: Draws
+        self, x: Tensor, received: Arrived, options: ReceiveT, criterion: Criterion, draws: Draws
     ) -> Objective:
         """Receive and score; the criterion on what `forward` makes, unless overridden.
 

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jscc.framing import frame
 from jscc.models import _contract, _linear
 from jscc.models._contract import ReceiveOptions, SendOptions
 from jscc.models._layers import CONDITIONED_SNR_DB, SNR_KNOTS_DB, ResidualBlock, SNRAttention
@@ -64,7 +65,7 @@ class Config(_contract.Config[SendOptions]):
     def layout(self, height_px: int, width_px: int, options: SendOptions) -> Layout:
         """Return what an image of this size costs: latent_channels symbols per 16x16 pixels and one scale."""
         rows, columns = padded_size(height_px, width_px, DOWNSAMPLING)
-        return Layout(self.latent_channels * rows * columns, 1, SCALE_BITS)
+        return frame.around(self.latent_channels * rows * columns, 1, SCALE_BITS)
 
 
 class Transmitter(_contract.Transmitter[Config, SendOptions]):
@@ -101,7 +102,7 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
             z = attention(blocks(carrier(z)), snr_db)
         s, scale = normalise_power(self.head(z).float().flatten(1))
         codes = quantise_log2(scale, *SCALE_LOG2, SCALE_BITS)
-        return s, Side(x.shape[-2], x.shape[-1], codes, SCALE_BITS)
+        return s, Side.told(x, snr_db, options.header_margin_code, codes, SCALE_BITS)
 
 
 class Receiver(_contract.Receiver[Config, ReceiveOptions]):
@@ -125,7 +126,7 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         """Decode a batch of images of one size.
 
         Args:
-            y: [B, k] received symbols.
+            y: [B, slots] received symbols.
             side: image size and the scale's code.
             state: noise power per symbol.
             options: nothing to choose.

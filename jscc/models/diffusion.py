@@ -31,8 +31,9 @@ from torch import Tensor, nn
 
 from jscc import cancel
 from jscc.draws import Draws
+from jscc.framing.frame import Arrived
 from jscc.models import Study, _contract, deepjscc
-from jscc.models._contract import Criterion, Objective, Received, SendOptions
+from jscc.models._contract import Criterion, Objective, SendOptions
 from jscc.models._layers import CONDITIONED_SNR_DB
 from jscc.models.deepjscc import Transmitter
 from jscc.signals import ChannelState, Side, noise_generator, pad_to_multiple
@@ -145,7 +146,7 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         return (first + options.strength * residual).clamp(0, 1)
 
     def objective(
-        self, x: Tensor, received: Received, options: ReceiveOptions, criterion: Criterion, draws: Draws
+        self, x: Tensor, received: Arrived, options: ReceiveOptions, criterion: Criterion, draws: Draws
     ) -> Objective:
         """Velocity prediction at random times, plus the recipe's criterion on the image that it implies.
 

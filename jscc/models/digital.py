@@ -20,6 +20,8 @@ from jscc import cancel, signals
 from jscc.baselines import mcs, phy
 from jscc.baselines._codecs import NAMES
 from jscc.config import shown
+from jscc.framing import frame
+from jscc.framing.header import HeaderLostError
 from jscc.models import Study, _contract
 from jscc.models._contract import ReceiveOptions
 from jscc.signals import ChannelState, Layout, Side
@@ -30,6 +32,8 @@ NOTHING = 255
 CODE_BITS = 8
 SCALE_LOG2 = (-0.5, 0.5)  # of any frame that is long enough to carry a file
 _WHITE = 255
+_LEAST_USES = 512
+"""So that an image of one pixel has a header and a file of its own."""
 _CLIFF_DB = (6.0, 8.0, 9.0, 9.5, 10.0, 10.5, 11.0, 12.0, 14.0)
 
 
@@ -59,7 +63,7 @@ class Header(NamedTuple):
         """Return the header that codes [n] tell.
 
         Raises:
-            ValueError: there is no such scheme or codec.
+            HeaderLostError: there is no such scheme or codec.
         """
         header = cls(*(int(code) for code in codes.round().tolist()))
         for name, code, count in (
@@ -67,7 +71,7 @@ class Header(NamedTuple):
             ("codec", header.codec, len(NAMES)),
         ):
             if count <= code and not (code == header.scheme == NOTHING):
-                raise ValueError(f"side.codes: no {name} {code}, there are {count}")
+                raise HeaderLostError(f"side.codes: no {name} {code}, there are {count}")
         return header
 
 
@@ -85,6 +89,7 @@ class SendOptions(_contract.SendOptions):
 
     def __post_init__(self) -> None:
         """Check the ranges."""
+        super().__post_init__()
         if not ADAPTIVE <= self.mcs < len(mcs.TABLE):
             raise ValueError(f"mcs must be in {ADAPTIVE}..{len(mcs.TABLE) - 1}, got {self.mcs}")
         if self.codec not in NAMES:
@@ -107,8 +112,10 @@ class Config(_contract.Config[SendOptions]):
             raise ValueError(f"rho must be above 0 and at most 1, got {self.rho}")
 
     def layout(self, height_px: int, width_px: int, options: SendOptions) -> Layout:
-        """Return what an image of this size costs: rho symbols per sample in whole pairs, and the header."""
-        return Layout(2 * max(1, round(self.rho * 3 * height_px * width_px / 2)), len(Header._fields), CODE_BITS)
+        """Return what an image of this size costs: rho symbols per sample, all there is in them."""
+        return frame.within(
+            max(_LEAST_USES, round(self.rho * 3 * height_px * width_px)), len(Header._fields), CODE_BITS
+        )
 
     def studies(self) -> tuple[Study, ...]:
         """Return the cliff of the scheme that 10 dB allow, which an adaptive transmitter hides."""
@@ -140,7 +147,7 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
             options: scheme and codec.
 
         Returns:
-            Symbols s [B, k], k = rho * 3 H W, mean power 1 per image; and the side information.
+            Symbols s [B, slots], mean power 1 per image; and the side information.
 
         Raises:
             CodecMissingError: what the codec needs is not installed here.
@@ -148,16 +155,16 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
         with torch.autocast("cpu", enabled=False):
             images = [self._send(*image, options) for image in zip(x.float().cpu(), snr_db.tolist(), strict=True)]
         s, codes = (torch.stack(parts).to(x.device) for parts in zip(*images, strict=True))
-        return s, Side(x.shape[-2], x.shape[-1], codes, CODE_BITS)
+        return s, Side.told(x, snr_db, options.header_margin_code, codes, CODE_BITS)
 
     def _send(self, x: Tensor, snr_db: float, options: SendOptions) -> tuple[Tensor, Tensor]:
         """Return symbols [k] and the header's codes [n] of one image [3, H, W]."""
         cancel.check()
         index = mcs.choose(snr_db) if options.mcs == ADAPTIVE else options.mcs
-        frame = phy.divide(mcs.TABLE[index], self.config.layout(x.shape[1], x.shape[2], options).channel_uses)
+        division = phy.divide(mcs.TABLE[index], self.config.layout(x.shape[1], x.shape[2], options).slots)
         samples = x.mul(_WHITE).round().clamp(0, _WHITE)
-        file = _best_file(samples, options.codec, frame.capacity_bytes)
-        z = phy.filler(frame.symbols, frame.mcs.bits_per_symbol) if file is None else phy.send(frame, file)
+        file = _best_file(samples, options.codec, division.capacity_bytes)
+        z = _symbols(division, file)
         s, scale = signals.normalise_power(z[None])
         header = Header(
             NOTHING if file is None else index,
@@ -182,27 +189,37 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
 
     @torch.no_grad()
     def forward(self, y: Tensor, side: Side, state: ChannelState, options: ReceiveOptions) -> Tensor:
+        """Return the images of `reconstruct`; arguments and errors as there."""
+        return self.reconstruct(y, side, state, options)[0]
+
+    @torch.no_grad()
+    def reconstruct(self, y: Tensor, side: Side, state: ChannelState, options: ReceiveOptions) -> tuple[Tensor, Tensor]:
         """Decode each file that arrived whole, and show the mean colour of the other images.
 
         Args:
-            y: [B, k] received symbols.
+            y: [B, slots] received symbols.
             side: image size and the codes.
             state: noise power per symbol, 0 for none.
             options: nothing to choose: scheme and codec are in the header.
 
         Returns:
-            x_hat [B, 3, H, W] in [0, 1], of 8 bits.
+            x_hat [B, 3, H, W] in [0, 1], of 8 bits, and [B] for which there is no file.
 
         Raises:
-            ValueError: k or the codes do not fit the image size, or there is no such scheme or codec.
+            ValueError: k or the codes do not fit the image size.
+            HeaderLostError: there is no such scheme or codec.
             CodecMissingError: what the codec needs is not installed here.
         """
         signals.check_received(y, side, self.config.layout(side.height_px, side.width_px, SendOptions()))
         told = [Header.of(codes) for codes in side.codes.cpu()]
         with torch.autocast("cpu", enabled=False):
             rows = zip(y.float().cpu(), told, state.of_symbol(y.shape[1]).double().cpu(), strict=True)
-            x_hat = torch.stack([_receive(*row, (side.height_px, side.width_px)) for row in rows])
-        return x_hat.to(y.device)
+            size_px = (side.height_px, side.width_px)
+            files = [_receive(*row, size_px) for row in rows]
+        colours = [_colour(header, size_px) for header in told]
+        lost = torch.tensor([file is None for file in files])
+        x_hat = torch.stack([colour if file is None else file for file, colour in zip(files, colours, strict=True)])
+        return x_hat.to(y.device), lost
 
 
 def _best_file(samples: Tensor, codec: str, limit_bytes: int) -> bytes | None:
@@ -214,16 +231,27 @@ def _best_file(samples: Tensor, codec: str, limit_bytes: int) -> bytes | None:
     return None if choice is None else image.file(choice)
 
 
-def _receive(y: Tensor, header: Header, noise_power: Tensor, size_px: tuple[int, int]) -> Tensor:
-    """Return the image [3, H, W] of symbols [k], its header and noise power [k]."""
+def _symbols(division: phy.Division, file: bytes | None) -> Tensor:
+    """Return the symbols [slots] of a file, fillers where there is none."""
+    if file is None:
+        return phy.filler(division.symbols, division.mcs.bits_per_symbol)
+    return phy.send(division, file)
+
+
+def _colour(header: Header, size_px: tuple[int, int]) -> Tensor:
+    """Return an image [3, H, W] of the mean colour that a header tells."""
+    return torch.tensor(header[-3:])[:, None, None].expand(3, *size_px) / _WHITE
+
+
+def _receive(y: Tensor, header: Header, noise_power: Tensor, size_px: tuple[int, int]) -> Tensor | None:
+    """Return the image [3, H, W] of symbols [slots], its header and noise power [slots], if there is one."""
     cancel.check()
-    colour = torch.tensor(header[-3:])[:, None, None].expand(3, *size_px) / _WHITE
     if header.scheme == NOTHING:
-        return colour
+        return None
     scale = float(signals.dequantise_log2(torch.tensor(float(header.scale)), *SCALE_LOG2, CODE_BITS))
     file = phy.receive(phy.divide(mcs.TABLE[header.scheme], len(y)), scale * y, scale**2 * noise_power)
     pixels = None if file is None else _decode(file, NAMES[header.codec], size_px)
-    return colour if pixels is None else torch.from_numpy(pixels).permute(2, 0, 1) / _WHITE
+    return None if pixels is None else torch.from_numpy(pixels).permute(2, 0, 1) / _WHITE
 
 
 def _decode(file: bytes, codec: str, size_px: tuple[int, int]) -> npt.NDArray[np.uint8] | None:

@@ -13,7 +13,7 @@ control after GDN, J. Balle, V. Laparra and E. P. Simoncelli, "Density Modeling 
 Normalization Transformation", ICLR 2016.
 """
 
-import math
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,9 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jscc.framing import frame
 from jscc.models import _contract
 from jscc.models._contract import ReceiveOptions
-from jscc.models._klt import hybrid
+from jscc.models._klt import hybrid, told
 from jscc.models._klt.classes import (
     COEFFICIENTS,
     COLOURS,
@@ -34,6 +35,7 @@ from jscc.models._klt.classes import (
     per_patch,
     to_spectrum,
 )
+from jscc.models._klt.quantiser import Quantiser, sample_values
 from jscc.models._layers import FiLM, ResidualBlock
 from jscc.signals import (
     ChannelState,
@@ -42,20 +44,17 @@ from jscc.signals import (
     check_received,
     crop,
     dequantise_log2,
-    noise_variance,
-    normalise_power,
     pad_to_multiple,
     padded_size,
     quantise_log2,
+    told_noise_power,
 )
 
-MAX_CODE_BITS = 15
 SCALE_LOG2 = (-8.0, 8.0)
-NOISE_LOG2 = (-20.0, 10.0)  # SNRs of 60 to -30 dB
-MAX_MARGIN_DB = 60
-_STEPS_PER_DB = 4
-_FIRST_CODES = 4  # scale, noise power, threshold of the digital part, margin
-_MARGIN = 3
+_LEAST_USES = 1280
+_USES_PER_PATCH = 32
+"""So that the header of an image of a few patches fits its frame at any SNR."""
+_POWER_FLOOR = 1e-12
 _SLOPE = 0.1
 """Of the activations below zero. Learned slopes (PReLU) ended at 0.1 to 0.2, and take 8 times as long on a CPU."""
 _TRANSMITTER_PX = 8
@@ -69,22 +68,20 @@ class SendOptions(_contract.SendOptions):
 
     Attributes:
         margin_db: by how much the channel may fall below the SNR that the transmitter is told before the digital part
-            breaks down, 0..60 dB in steps of 0.25 dB. From about 20 dB on everything is linear, and nothing breaks
-            down.
+            breaks down, 0..60 dB in steps of 0.25 dB. Where everything is linear, nothing breaks down.
     """
 
-    margin_db: float = 0.0
+    margin_db: float = 2.0
 
     def __post_init__(self) -> None:
-        """Check range and step."""
-        if not 0 <= self.margin_db <= MAX_MARGIN_DB or self.margin_code != self.margin_db * _STEPS_PER_DB:
-            steps = f"0..{MAX_MARGIN_DB} in steps of {1 / _STEPS_PER_DB:g}"
-            raise ValueError(f"margin_db must be in {steps}, got {self.margin_db}")
+        """Check ranges and steps."""
+        super().__post_init__()
+        _contract.margin_code("margin_db", self.margin_db)
 
     @property
     def margin_code(self) -> int:
         """The margin as both ends know it: its number of steps."""
-        return round(self.margin_db * _STEPS_PER_DB)
+        return _contract.margin_code("margin_db", self.margin_db)
 
 
 @dataclass(frozen=True)
@@ -120,30 +117,12 @@ class Config(_contract.Config[SendOptions]):
             if len(getattr(self, name)) != 2 or min(getattr(self, name)) < 1:
                 raise ValueError(f"{name} must be 2 positive numbers, got {getattr(self, name)}")
 
-    @property
-    def class_bits(self) -> int:
-        """Bits of a patch's class."""
-        return self.classes.bit_length() - 1
-
-    @property
-    def classes_per_code(self) -> int:
-        """Patches whose classes share a code."""
-        return MAX_CODE_BITS // self.class_bits
-
-    @property
-    def code_bits(self) -> int:
-        """Bits of a code."""
-        return self.class_bits * self.classes_per_code
-
-    def channel_uses(self, patches: int) -> int:
-        """Return the channel uses of this many patches."""
-        return max(1, round(self.rho * COEFFICIENTS * patches))
-
     def layout(self, height_px: int, width_px: int, options: SendOptions) -> Layout:
-        """Return what an image of this size costs: rho symbols per padded sample; first codes and classes."""
+        """Return what an image of this size costs: rho symbols per padded sample, all there is in them."""
         rows, columns = padded_size(height_px, width_px, PATCH_PX)
-        codes = _FIRST_CODES + -(-rows * columns // self.classes_per_code)
-        return Layout(self.channel_uses(rows * columns), codes, self.code_bits)
+        patches = rows * columns
+        channel_uses = max(round(self.rho * COEFFICIENTS * patches), _LEAST_USES + _USES_PER_PATCH * patches)
+        return frame.within(channel_uses, told.FIRST_CODES + patches, told.CODE_BITS, has_body=True)
 
 
 class Transmitter(_contract.Transmitter[Config, SendOptions]):
@@ -153,6 +132,7 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
         """Build the tables and a network of residual blocks at 1/8 resolution."""
         super().__init__(config)
         self.tables = Tables(config.classes)
+        self.quantiser = Quantiser()
         width = config.transmitter_channels
         self.head = nn.Conv2d(3 * _TRANSMITTER_PX**2, width, 3, padding=1)
         self.body = _Body(width, config.transmitter_blocks)
@@ -169,31 +149,70 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
             options: the margin.
 
         Returns:
-            Symbols s [B, k], k = rho * 768 * ceil(H/16) * ceil(W/16), mean power 1 per image; and the codes: scale,
-            noise power, threshold, margin, classes.
+            Symbols s [B, slots], mean power 1 per image over all but the places of the header's body; and the codes of
+            `told.Told`.
         """
         padded = pad_to_multiple(x, PATCH_PX).float()
-        noise_code = quantise_log2(noise_variance(snr_db.float())[:, None], *NOISE_LOG2, self.config.code_bits)
+        layout = self.config.layout(x.shape[-2], x.shape[-1], options)
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             coefficients = self.tables.analyse(padded)
             classes = self.tables.classify(coefficients)
-            places = _places(self.tables, self.config, classes)
-            told = _noise_power(noise_code, self.config)
-            margin_code = torch.full_like(told, options.margin_code)
-            word_energy = hybrid.word_energy(told, margin_code / _STEPS_PER_DB)
-            threshold = hybrid.choose_threshold(places.levels, told, word_energy)
-            code = hybrid.plan(places.levels, told, word_energy, threshold)
-            signs, left = hybrid.quantise(code, places.take(to_spectrum(coefficients)) / places.deviation)
-            digital = hybrid.send(code, signs)
-            trust = (told[:, None] / (told[:, None] + code.power)).sqrt()
+            side = Side.told(x, snr_db, options.header_margin_code, x.new_zeros(len(x), 0), told.CODE_BITS)
+            header, side = self._size_header(classes, side)
+            air = air_of(layout, side)
+            places = Places(self.tables, classes, layout.slots)
+            margin = torch.full_like(side.margin_code, options.margin_code)
+            exact = places.take(to_spectrum(coefficients)) / places.deviation
+            step, values, data, size_bytes = self._tell(places, exact, air, margin)
+            code = hybrid.plan(places.levels, step, self.quantiser, air, hybrid.cost(air, size_bytes, margin))
+            digital = hybrid.send(code, air, data)
+            left = (exact - self.quantiser.shown(values, code.ratio)) / code.remainder.sqrt()
+            noise_power = air.noise_power.float()[:, None]
+            trust = (noise_power / (noise_power + code.power)).sqrt()
         shift, gain = (places.take(part) for part in self._corrections(padded, snr_db))
-        exact = left / code.remainder.sqrt()
-        linear, scale = normalise_power(code.power.sqrt() * (exact + trust * (shift + gain.tanh() * exact)))
-        share = code.linear_share.sqrt()[:, None]
-        scale_code = quantise_log2(scale / share, *SCALE_LOG2, self.config.code_bits)
-        told_codes = [scale_code, noise_code, threshold[:, None], margin_code[:, None], _pack(classes, self.config)]
-        side = Side(x.shape[-2], x.shape[-1], torch.cat(told_codes, dim=1), self.config.code_bits)
-        return share * linear + digital, side
+        linear = code.power.sqrt() * (left + trust * (shift + gain.tanh() * left))
+        power = linear.square().sum(1) / air.uses
+        scale = (power.clamp_min(_POWER_FLOOR) / code.linear_share).sqrt()
+        scale_code = quantise_log2(scale, *SCALE_LOG2, told.SCALE_BITS)
+        codes = told.Told(scale_code, step, margin, size_bytes, classes).codes()
+        side = dataclasses.replace(side, codes=codes, payload=values if self.training else None)
+        return linear / scale[:, None] + digital, self._with_body(side, header)
+
+    def _size_header(self, classes: Tensor, side: Side) -> tuple[tuple[bytes, ...], Side]:
+        """Return the classes as bytes, which a training step does not wait for, and side information with a size."""
+        if self.training:
+            return (), dataclasses.replace(side, body_bytes=told.size_bytes(classes, self.tables.class_count))
+        counts = self.tables.class_count.float().cpu().numpy()
+        written = tuple(told.write_classes(image, counts) for image in classes.cpu().numpy())
+        sizes = [told.FIRST_BYTES + len(each) for each in written]
+        return written, dataclasses.replace(side, body_bytes=torch.tensor(sizes, device=classes.device))
+
+    def _tell(
+        self, places: Places, exact: Tensor, air: hybrid.Air, margin: Tensor
+    ) -> tuple[Tensor, Tensor, tuple[bytes, ...], Tensor]:
+        """Return step [B] and values [B, slots] of the digital part, its bytes, and their number [B]."""
+        step = hybrid.choose_step(places.levels, self.quantiser, air, margin)
+        ratio = hybrid.ratio_to(step, places.levels)
+        values = self.quantiser.told(exact, ratio)
+        data, size_bytes = self._size_values(values, ratio)
+        # An image that is no photo may take far more bytes than the step was chosen for: then nothing is told.
+        some = hybrid.fits(air, hybrid.cost(air, size_bytes, margin))
+        return step.where(some, hybrid.NO_STEP), values * some[:, None], data, size_bytes * some
+
+    def _size_values(self, values: Tensor, ratio: Tensor) -> tuple[tuple[bytes, ...], Tensor]:
+        """Return the values as bytes, likewise, and their sizes."""
+        if self.training:
+            return (), self.quantiser.size_bytes(values, ratio)
+        written = tuple(self.quantiser.write(*image) for image in zip(values, ratio, strict=True))
+        return written, torch.tensor([len(each) for each in written], device=values.device)
+
+    def _with_body(self, side: Side, classes: tuple[bytes, ...]) -> Side:
+        """Return side information with the codes as bodies."""
+        if self.training:
+            return side
+        numbers = side.codes[:, : told.FIRST_CODES].round().long().tolist()
+        bodies = tuple(told.write_numbers(first) + rest for first, rest in zip(numbers, classes, strict=True))
+        return dataclasses.replace(side, body=bodies)
 
     def _corrections(self, padded: Tensor, snr_db: Tensor) -> Iterator[Tensor]:
         """Yield shifts and gains [B, 768, h, w]; a plane's spectrum has no place for what is local, and gets none."""
@@ -210,6 +229,7 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         """Build the tables and a network at 1/16, then 1/4 resolution."""
         super().__init__(config)
         self.tables = Tables(config.classes)
+        self.quantiser = Quantiser()
         coarse, fine = config.receiver_channels
         self.coarse_head = nn.Conv2d(2 * COEFFICIENTS, coarse, 1)
         self.coarse_body = _Body(coarse, config.receiver_blocks[0])
@@ -221,25 +241,28 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         _silence(self.output)
 
     def forward(self, y: Tensor, side: Side, state: ChannelState, options: ReceiveOptions) -> Tensor:
+        """Return the images of `reconstruct`; arguments and errors as there."""
+        return self.reconstruct(y, side, state, options)[0]
+
+    def reconstruct(self, y: Tensor, side: Side, state: ChannelState, options: ReceiveOptions) -> tuple[Tensor, Tensor]:
         """Decode a batch of images of one size.
 
         Args:
-            y: [B, k] received symbols.
-            side: image size, scale, noise power, threshold, margin and classes.
+            y: [B, slots] received symbols.
+            side: image size and the codes of `told.Told`.
             state: noise power per symbol.
             options: nothing to choose.
 
         Returns:
-            x_hat [B, 3, H, W]; cut to [0, 1] outside training.
+            x_hat [B, 3, H, W], cut to [0, 1] outside training; and [B] where the digital part is lost.
 
         Raises:
-            ValueError: k or the codes do not fit the image size, or there is no such margin.
+            ValueError: symbols or codes do not fit the image size.
         """
-        check_received(y, side, self.config.layout(side.height_px, side.width_px, SendOptions()))
-        if not self.training:  # where both ends are one process, which does not wait for the device
-            _check_margin(side.codes[:, _MARGIN])
+        layout = self.config.layout(side.height_px, side.width_px, SendOptions())
+        check_received(y, side, layout)
         with torch.autocast(y.device.type, enabled=False):
-            estimate, error, deviation = self._estimate(y.float(), side, state)
+            estimate, error, deviation, lost = self._estimate(y.float(), side, state, air_of(layout, side))
             image = self.tables.synthesise(estimate)
             relative = torch.cat([estimate, error], dim=1) / deviation.repeat(1, 2, 1, 1)
         features = self.coarse_body(self.coarse_head(relative), state.snr_db)
@@ -248,33 +271,60 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         correction = self.output(features).float() * error
         with torch.autocast(y.device.type, enabled=False):
             x_hat = crop(self.tables.synthesise(estimate + correction), side)
-        return x_hat if self.training else x_hat.clamp(0, 1)
+        return (x_hat if self.training else x_hat.clamp(0, 1)), lost
 
-    def _estimate(self, y: Tensor, side: Side, state: ChannelState) -> tuple[Tensor, Tensor, Tensor]:
+    def _estimate(
+        self, y: Tensor, side: Side, state: ChannelState, air: hybrid.Air
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the estimate of every patch's coefficients and the deviations of its error and of what it is of.
 
-        All are [B, 768, h, w].
+        All are [B, 768, h, w]; and [B] where the digital part is lost.
         """
-        places = _places(self.tables, self.config, _unpack(side, self.config))
-        told, noise_power = _noise_power(side.codes[:, 1:2], self.config), state.of_symbol(y.shape[1])
-        word_energy = hybrid.word_energy(told, side.codes[:, _MARGIN].round() / _STEPS_PER_DB)
-        code = hybrid.plan(places.levels, told, word_energy, side.codes[:, 2].round().long())
-        words = None if self.training else int(code.words.max())  # a training step does not wait for the device
-        values, doubt = hybrid.dequantise(code, hybrid.receive(code, y, noise_power, words))
-        scale = dequantise_log2(side.codes[:, :1], *SCALE_LOG2, self.config.code_bits)
+        said = told.Told.of(side.codes, *padded_size(side.height_px, side.width_px, PATCH_PX))
+        places, noise_power = Places(self.tables, said.classes, y.shape[1]), state.of_symbol(y.shape[1])
+        digital = hybrid.cost(air, said.size_bytes, said.margin)
+        code = hybrid.plan(places.levels, said.step, self.quantiser, air, digital)
+        values, lost = self._values(code, air, said.size_bytes, side, y, noise_power)
+        doubt = (1 - code.remainder) * lost[:, None]
+        scale = dequantise_log2(said.scale, *SCALE_LOG2, told.SCALE_BITS)[:, None]
         total = (code.power + scale.square() * noise_power).clamp_min(1e-12)
         left = (code.power * code.remainder).sqrt() / total * y * scale
-        estimate = places.put(torch.zeros_like(places.variance), (values + left) * places.deviation)
+        shown = self.quantiser.shown(values, code.ratio)
+        estimate = places.put(torch.zeros_like(places.variance), (shown + left) * places.deviation)
         remaining = code.remainder * (1 - code.power / total).clamp_min(0) + doubt
         error = places.put(places.variance, remaining * places.deviation.square())
         deviation = per_patch(places.variance).sqrt()
-        return from_spectrum(estimate), per_patch(error).sqrt(), deviation
+        return from_spectrum(estimate), per_patch(error).sqrt(), deviation, lost
+
+    def _values(
+        self, code: hybrid.HybridPlan, air: hybrid.Air, size_bytes: Tensor, side: Side, y: Tensor, noise_power: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the values int64 [B, slots], 0 where they are lost, and [B] where that is."""
+        if side.payload is not None:
+            return side.payload, torch.zeros(len(y), dtype=torch.bool, device=y.device)
+        data = hybrid.receive(code, air, size_bytes, y, noise_power)
+        values = [self._read_values(*image) for image in zip(data, code.ratio, strict=True)]
+        lost = torch.tensor([each is None for each in values], device=y.device)
+        return torch.stack([y.new_zeros(y.shape[1]).long() if each is None else each for each in values]), lost
+
+    def _read_values(self, data: bytes | None, ratio: Tensor) -> Tensor | None:
+        try:
+            return None if data is None else self.quantiser.read(data, ratio)
+        except ValueError:  # a checksum misses one error in 2^32
+            return None
+
+    def read(self, body: bytes, size_px: tuple[int, int]) -> list[int]:
+        """Return the codes of `told.Told` that a header's body tells."""
+        rows, columns = padded_size(*size_px, PATCH_PX)
+        return told.read(body, rows, columns, self.tables.class_count.float().cpu().numpy())
 
     def initialise(self, transmitter: nn.Module, images: list[Tensor]) -> None:
         """Start as the classified linear code of these images, uint8 [3, H, W] each."""
         assert isinstance(transmitter, Transmitter)
         transmitter.tables.fit(images, self.config.rho)
+        transmitter.quantiser.fit(*sample_values(transmitter.tables, images, self.config.rho))
         self.tables.load_state_dict(transmitter.tables.state_dict())
+        self.quantiser.load_state_dict(transmitter.quantiser.state_dict())
 
 
 class _Body(nn.Module):
@@ -291,41 +341,11 @@ class _Body(nn.Module):
         return z
 
 
-def _places(tables: Tables, config: Config, classes: Tensor) -> Places:
-    return Places(tables, classes, config.channel_uses(math.prod(classes.shape[1:])))
-
-
-def _noise_power(noise_code: Tensor, config: Config) -> Tensor:
-    """Return the noise power [B] that both ends design the code for."""
-    return dequantise_log2(noise_code.detach().float().flatten(), *NOISE_LOG2, config.code_bits)
-
-
-def _check_margin(codes: Tensor) -> None:
-    largest = MAX_MARGIN_DB * _STEPS_PER_DB
-    if codes.max() > largest:
-        raise ValueError(f"side.codes: no margin of code {codes.max():.0f}, the largest is {largest}")
-
-
-def _pack(classes: Tensor, config: Config) -> Tensor:
-    """Return the classes [B, h, w] as codes [B, n], several patches in one."""
-    patches = classes.flatten(1)
-    patches = F.pad(patches, (0, -patches.shape[1] % config.classes_per_code))
-    digits = patches.reshape(len(patches), -1, config.classes_per_code)
-    codes: Tensor = (digits * _place_values(config, classes.device)).sum(dim=2).float()
-    return codes
-
-
-def _unpack(side: Side, config: Config) -> Tensor:
-    """Return the classes [B, h, w] that the codes tell."""
-    rows, columns = padded_size(side.height_px, side.width_px, PATCH_PX)
-    codes = side.codes[:, _FIRST_CODES:].round().long()
-    digits = codes[:, :, None] // _place_values(config, codes.device) % config.classes
-    return digits.flatten(1)[:, : rows * columns].reshape(-1, rows, columns)
-
-
-def _place_values(config: Config, device: torch.device) -> Tensor:
-    places: Tensor = config.classes ** torch.arange(config.classes_per_code, device=device)
-    return places
+def air_of(layout: Layout, side: Side) -> hybrid.Air:
+    """Return what both ends design the code for."""
+    uses, gain = frame.left_to_method(layout, side)
+    noise_power = told_noise_power(side.snr_code).double() / gain.square()
+    return hybrid.Air(side.snr_code, noise_power, gain, uses)
 
 
 @torch.no_grad()

@@ -31,8 +31,10 @@ from torch import Tensor, nn
 
 from jscc import cancel
 from jscc.draws import Draws
+from jscc.framing import frame
+from jscc.framing.frame import Arrived
 from jscc.models import Study, _contract, _linear
-from jscc.models._contract import Criterion, Objective, Received, SendOptions
+from jscc.models._contract import Criterion, Objective, SendOptions
 from jscc.models._layers import FiLM, ResidualBlock, SNRTable
 from jscc.signals import (
     ChannelState,
@@ -87,7 +89,7 @@ class Config(_contract.Config[SendOptions]):
     def layout(self, height_px: int, width_px: int, options: SendOptions) -> Layout:
         """Return what an image of this size costs: latent_channels symbols per 8x8 pixels and one scale."""
         rows, columns = padded_size(height_px, width_px, DOWNSAMPLING)
-        return Layout(self.latent_channels * rows * columns, 1, SCALE_BITS)
+        return frame.around(self.latent_channels * rows * columns, 1, SCALE_BITS)
 
     def studies(self) -> tuple[Study, ...]:
         """Return the curve over the iterations, K = 1, 2, ..., at three SNRs on a third of Kodak."""
@@ -156,7 +158,7 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
         amplitude = (self.log_power(snr_db) / 2).exp()
         s, scale = normalise_power((self.head(z).float() * amplitude[:, :, None, None]).flatten(1))
         codes = quantise_log2(scale, *SCALE_LOG2, SCALE_BITS)
-        return s, Side(x.shape[-2], x.shape[-1], codes, SCALE_BITS)
+        return s, Side.told(x, snr_db, options.header_margin_code, codes, SCALE_BITS)
 
 
 class _Denoiser(nn.Module):
@@ -206,7 +208,7 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         """Decode a batch of images of one size.
 
         Args:
-            y: [B, k] received symbols.
+            y: [B, slots] received symbols.
             side: image size and the scale's code.
             state: noise power per symbol.
             options: number of iterations.
@@ -225,7 +227,7 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         return x_hat if self.training else x_hat.clamp(0, 1)
 
     def objective(
-        self, x: Tensor, received: Received, options: ReceiveOptions, criterion: Criterion, draws: Draws
+        self, x: Tensor, received: Arrived, options: ReceiveOptions, criterion: Criterion, draws: Draws
     ) -> Objective:
         """Deep supervision: the loss of the last iteration and of one other that is drawn.
 

@@ -1,49 +1,40 @@
 """Between the messages' small parts and the library's tensors. Both ends check what arrives here."""
 
-from collections.abc import Callable
+import math
 
 import numpy as np
 import torch
 
+from jscc.framing.frame import Frame
 from jscc.limits import MAX_SIDE_PX
-from jscc.signals import ChannelState, Layout, Side
+from jscc.signals import ChannelState
 from jscc.wire.codec import Array, CodecError
 from jscc.wire.v1 import symbols_pb2 as pb
 
-MAX_CODE_BITS = 16
+
+def ledger_to_wire(frame: Frame) -> pb.Ledger:
+    """Write what the symbols of one image, [1, k], are spent on."""
+    power = frame.symbols.float().square()
+    return pb.Ledger(
+        channel_uses=frame.symbols.shape[1],
+        header_uses=int(frame.header_uses[0]),
+        header_bits=int(frame.header_bits[0]),
+        header_share=float(frame.header_share[0]),
+        peak_to_average_db=10 * math.log10(float(power.max() / power.mean())),
+    )
 
 
-def side_to_wire(side: Side) -> pb.SideInformation:
-    """Write the side information of one image (codes [1, n])."""
-    codes = [round(code) for code in side.codes[0].tolist()]
-    return pb.SideInformation(height_px=side.height_px, width_px=side.width_px, codes=codes, code_bits=side.code_bits)
-
-
-def side_from_wire(side: pb.SideInformation, device: str, layout_of: Callable[[int, int], Layout]) -> Side:
-    """Read the side information of one image.
-
-    Args:
-        side: as it came.
-        device: where the codes go.
-        layout_of: what an image of this height and width costs. The codes are counted before any of them is looked at.
+def size_from_wire(size: pb.ImageSize) -> tuple[int, int]:
+    """Read height and width of an image.
 
     Raises:
-        CodecError: a size, the number of codes or a code is out of its range; names the field.
+        CodecError: one is out of its range; names it.
     """
     for name in ("height_px", "width_px"):
-        value = getattr(side, name)
+        value = getattr(size, name)
         if not 1 <= value <= MAX_SIDE_PX:
-            raise CodecError(f"side.{name}: {value} is outside 1..{MAX_SIDE_PX}")
-    if side.code_bits > MAX_CODE_BITS:
-        raise CodecError(f"side.code_bits: {side.code_bits} is above {MAX_CODE_BITS}")
-    layout = layout_of(side.height_px, side.width_px)
-    if len(side.codes) != layout.code_count or (side.codes and side.code_bits != layout.code_bits):
-        expected = f"{layout.code_count} of {layout.code_bits} bits for a {side.width_px}x{side.height_px} px image"
-        raise CodecError(f"side.codes: {len(side.codes)} of {side.code_bits} bits, expected {expected}")
-    if side.codes and max(side.codes) >= 2**side.code_bits:
-        raise CodecError(f"side.codes: {max(side.codes)} does not fit {side.code_bits} bits")
-    codes = torch.tensor([list(side.codes)], dtype=torch.float32, device=device)
-    return Side(side.height_px, side.width_px, codes.reshape(1, -1), side.code_bits)
+            raise CodecError(f"size.{name}: {value} is outside 1..{MAX_SIDE_PX}")
+    return size.height_px, size.width_px
 
 
 def symbols_from_wire(symbols: Array) -> torch.Tensor:

@@ -22,12 +22,12 @@ MAX_MAGNITUDE = 1e4
 
 @dataclass(frozen=True)
 class _Order:
-    """One image to decode: which receiver, its options, and what it works with; y is [1, k]."""
+    """One image to decode: which receiver, its options, and what it works with; y is [1, k], the size in pixels."""
 
     hosted: Hosted
     options: Any
     y: torch.Tensor
-    side: Side
+    size_px: tuple[int, int]
     state: ChannelState
 
 
@@ -51,53 +51,58 @@ class DecoderServicer:
             UnknownMethodError: the method is not served.
             CheckpointMismatchError: the symbols are of another checkpoint.
         """
-        convert.require(request, "context", "side", "state")
+        convert.require(request, "context", "size", "state")
         convert.check_context(request.context)
         hosted = self._pick(request.context)
         options = convert.options_from_wire(hosted.method.receive_options_type, request.options)
-        side = tensors.side_from_wire(request.side, self._host.device, hosted.layout)
+        size_px = tensors.size_from_wire(request.size)
         state = tensors.state_from_wire(request.state, self._host.device)
         y = tensors.symbols_from_wire(symbols).to(self._host.device)
         if float(y.abs().max()) > MAX_MAGNITUDE:
             raise ValueError(f"symbols: a magnitude above {MAX_MAGNITUDE:g}")
-        return _Order(hosted, options, y, side, state)
+        return _Order(hosted, options, y, size_px, state)
 
-    def _compute(self, orders: list[_Order]) -> list[tuple[_Order, torch.Tensor]]:
-        """Return every order's picture, uint8 [H, W, 3]."""
+    def _compute(self, orders: list[_Order]) -> list[tuple[_Order, torch.Tensor, str]]:
+        """Return every order's picture, uint8 [H, W, 3], and what of it is lost."""
         with self._host.computing():
             pictures = []
             for order in orders:
-                x_hat = order.hosted.receiver(order.y, order.side, order.state, order.options)
-                pixels = (x_hat[0].float() * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
-                pictures.append((order, pixels))
+                layout = order.hosted.layout(*order.size_px)
+                x_hat, lost = order.hosted.receiver.receive(order.y, order.state, layout, order.size_px, order.options)
+                pixels = (x_hat[0] * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
+                pictures.append((order, pixels, lost[0]))
         self._host.synchronise()
         return pictures
 
-    def _answer(self, picture: tuple[_Order, torch.Tensor]) -> tuple[pb.DecodeResponse, codec.Array]:
-        order, pixels = picture
+    def _answer(self, picture: tuple[_Order, torch.Tensor, str]) -> tuple[pb.DecodeResponse, codec.Array]:
+        order, pixels, lost = picture
         digest, options = order.hosted.card.digest, convert.options_in_force(order.options)
-        return pb.DecodeResponse(checkpoint_digest=digest, options=options), pixels.cpu().numpy()
+        return pb.DecodeResponse(checkpoint_digest=digest, options=options, lost=lost), pixels.cpu().numpy()
 
     def warm_up(self) -> None:
-        """Decode the symbols of one grey image with every receiver."""
+        """Decode a frame of nothing, and the symbols of one black image, with every receiver."""
+        height_px, width_px = NOMINAL_SIZE_PX
         for hosted in self._host.hosted:
             layout = hosted.layout(*NOMINAL_SIZE_PX)
-            height_px, width_px = NOMINAL_SIZE_PX
             request = pb.DecodeRequest(
                 context=symbols_pb2.RequestContext(
                     method=hosted.card.name,
                     checkpoint_digest=hosted.card.transmitter_digest,
                     request_id="warm-up",
                 ),
-                side=symbols_pb2.SideInformation(
-                    height_px=height_px,
-                    width_px=width_px,
-                    codes=[0] * layout.code_count,
-                    code_bits=layout.code_bits,
-                ),
+                size=symbols_pb2.ImageSize(height_px=height_px, width_px=width_px),
                 state=symbols_pb2.ChannelState(noise_power=1.0),
             )
             self.decode.rehearse(request, np.zeros((1, layout.channel_uses), dtype=np.float32))
+            self._rehearse_networks(hosted)
+
+    def _rehearse_networks(self, hosted: Hosted) -> None:
+        """Let a receiver work as it does where a header has arrived, which that of nothing does not."""
+        layout, x = hosted.layout(*NOMINAL_SIZE_PX), torch.zeros(1, 3, *NOMINAL_SIZE_PX, device=self._host.device)
+        codes, y = x.new_zeros(1, layout.code_count), x.new_zeros(1, layout.slots)
+        side = Side.told(x, x.new_zeros(1), 0, codes, layout.code_bits)
+        with self._host.computing():
+            hosted.receiver(y, side, ChannelState(x.new_ones(1)), hosted.method.receive_options_type())
 
     async def describe(self, raw: bytes) -> pb.DecoderServiceDescribeResponse:
         """Say what is served here."""

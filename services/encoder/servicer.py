@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from jscc.config import shown
+from jscc.framing.frame import Frame
 from jscc.limits import MAX_SIDE_PX, MAX_SNR_DB, MIN_SNR_DB
 from jscc.serving import tensors
 from jscc.serving.host import NOMINAL_SIZE_PX, Host, Hosted
-from jscc.signals import Side
 from jscc.wire import codec, convert
 from jscc.wire.errors import CheckpointMismatchError, TooLargeError
 from jscc.wire.service import Pipeline, Service
@@ -57,21 +57,20 @@ class EncoderServicer:
         snr_db = torch.tensor([request.told_snr_db], dtype=torch.float32, device=self._host.device)
         return _Order(hosted, options, _to_tensor(image).to(self._host.device), snr_db)
 
-    def _compute(self, orders: list[_Order]) -> list[tuple[_Order, torch.Tensor, Side]]:
+    def _compute(self, orders: list[_Order]) -> list[tuple[_Order, Frame]]:
         with self._host.computing():
-            coded = [(order, *order.hosted.transmitter(order.x, order.snr_db, order.options)) for order in orders]
+            coded = [(order, order.hosted.transmitter.send(order.x, order.snr_db, order.options)) for order in orders]
         self._host.synchronise()
         return coded
 
-    def _answer(self, coded: tuple[_Order, torch.Tensor, Side]) -> tuple[pb.EncodeResponse, codec.Array]:
-        order, s, side = coded
+    def _answer(self, coded: tuple[_Order, Frame]) -> tuple[pb.EncodeResponse, codec.Array]:
+        order, frame = coded
         answer = pb.EncodeResponse(
             checkpoint_digest=order.hosted.card.digest,
-            side=tensors.side_to_wire(side),
-            header_bits=side.header_bits,
+            ledger=tensors.ledger_to_wire(frame),
             options=convert.options_in_force(order.options),
         )
-        return answer, s.float().cpu().numpy()
+        return answer, frame.symbols.float().cpu().numpy()
 
     def warm_up(self) -> None:
         """Send one grey image through every transmitter."""

@@ -71,7 +71,7 @@ def spec_of(request: pb.RunSweepRequest, concurrency: int, patience_s: float) ->
         channel=request.channel or "awgn",
         channel_options=convert.plain_options(request.channel_options),
         told_snr_db=request.told_snr_db if request.HasField("told_snr_db") else None,
-        told_above_db=request.told_above_db,
+        told_above_db=(request.told_above_db,),
         options=convert.plain_options(request.options),
         studies=request.studies if request.HasField("studies") else methods == ALL,
         limit=request.limit,
@@ -88,8 +88,14 @@ def report_of(row: Row) -> pb.TransmissionReport:
         transmitter_digest=row.transmitter_checkpoint,
         seed=row.seed,
         rho=row.rho,
-        channel_uses=row.channel_uses,
-        header_bits=row.header_bits,
+        ledger=symbols_pb2.Ledger(
+            channel_uses=row.channel_uses,
+            header_uses=int(row.header_uses or 0),
+            header_bits=row.header_bits,
+            header_share=row.header_share or 0.0,
+            peak_to_average_db=row.peak_to_average_db or 0.0,
+        ),
+        lost=row.lost or "",
         noise_digest=row.noise_digest,
         quality=pb.Quality(psnr_db=row.psnr_db, ssim=row.ssim, ms_ssim=row.ms_ssim, lpips=row.lpips),
         hops=[
@@ -129,8 +135,8 @@ def row_of_report(report: pb.TransmissionReport) -> Row:
         seed=report.seed,
         options=ChosenOptions(convert.plain_options(report.options)),
         rho=report.rho,
-        channel_uses=report.channel_uses,
-        header_bits=report.header_bits,
+        channel_uses=report.ledger.channel_uses,
+        header_bits=report.ledger.header_bits,
         noise_digest=report.noise_digest,
         **quality,
         total_ns=report.total_ns,
@@ -139,6 +145,10 @@ def row_of_report(report: pb.TransmissionReport) -> Row:
         hops=tuple(HopRecord.from_wire(hop.hop, hop.timing, hop.network_ns, hop.codec_ns) for hop in report.hops),
         started=report.started,
         warm_up=False,
+        header_uses=report.ledger.header_uses,
+        header_share=report.ledger.header_share,
+        peak_to_average_db=report.ledger.peak_to_average_db,
+        lost=report.lost,
     )
 
 

@@ -13,7 +13,7 @@ from jscc import models
 from jscc.channels.awgn import Awgn
 from jscc.draws import Draws
 from jscc.models import _contract
-from jscc.models._contract import Score, SomeConfig, SomeReceiver, SomeTransmitter
+from jscc.models._contract import Decoded, Score, SomeConfig, SomeReceiver, SomeTransmitter
 from jscc.signals import ChannelState, Layout, Side
 
 
@@ -96,6 +96,22 @@ def send(name: str, x: Tensor, *snrs_db: float) -> tuple[Tensor, Side, Tensor]:
     snr_db = torch.tensor(snrs_db)
     s, side = transmitter(x, snr_db, send_options(name))
     return s, side, receiver(*received(s, side, snr_db), receive_options(name))
+
+
+def rows_of(side: Side, rows: list[int]) -> Side:
+    """Return the side information of some images of a batch."""
+    parts = {name: getattr(side, name)[rows] for name in ("codes", "snr_code", "margin_code", "body_bytes")}
+    return dataclasses.replace(side, **parts, body=tuple(side.body[row] for row in rows) if side.body else ())
+
+
+def through_the_air(name: str, x: Tensor, *snrs_db: float) -> Decoded:
+    """Return what becomes of images by nothing but symbols: told SNR and true SNR are one."""
+    transmitter, receiver = halves(name)
+    snr_db, layout = torch.tensor(snrs_db), layout_of(name, *x.shape[-2:])
+    with torch.no_grad():
+        sent = transmitter.send(x, snr_db, send_options(name))
+        y, state = add_noise(sent.symbols, snr_db)
+        return receiver.receive(y, state, layout, (x.shape[-2], x.shape[-1]), receive_options(name))
 
 
 def received(s: Tensor, side: Side, snr_db: Tensor) -> tuple[Tensor, Side, ChannelState]:

@@ -91,7 +91,7 @@ def test_a_service_describes_options_learned_values_and_studies(folder: Path) ->
 
 def test_a_study_of_an_option_that_is_not_there_ends_the_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TalkativeConfig, "studies", lambda _: (Study({"L": 2}, (0.0,)),))
-    with pytest.raises(ValueError, match=r"^studies of talkative: unknown key 'L' \(known: K\)$"):
+    with pytest.raises(ValueError, match=r"^studies of talkative: unknown key 'L' \(known: K, header_margin_db\)$"):
         Host(folder, "receiver", "", "cpu", "float32")
 
 

@@ -49,8 +49,8 @@ MOST_CHARACTERS = 400
 """Of the details of a refusal, which names a thing or two from the message, 100 characters of each."""
 METHOD = "deepjscc"
 LONG = b"long" * 200
-SYMBOLS = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (1, 48))
-"""Those of 16x16 pixels by the small checkpoint."""
+SYMBOLS = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (1, 48 + 128))
+"""As many as 16x16 pixels are sent as by the small checkpoint, header included."""
 
 
 # --- golden messages -------------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ TARGETS = (encoder, channel, decoder, orchestrator)
 
 def values(folder: Path) -> dict[str, Any]:
     """Return what a field holds, by its name."""
-    sizes = {"height_px": 16, "width_px": 16, "codes": [100], "code_bits": 8}
+    sizes = {"height_px": 16, "width_px": 16}
     image = {"draw": 1, "image_id": "set/fuzz", "image_file": encode_png(np.full((16, 16, 3), 77, np.uint8))}
     levels = {"snr_db": 10.0, "told_snr_db": 10.0, "noise_power": 0.1, "seed": 7}
     names = {"request_id": "fuzz", "method": METHOD, "transmitter": METHOD, "name": "awgn"}

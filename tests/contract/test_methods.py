@@ -17,15 +17,18 @@ from small_methods import (
     layout_of,
     receive_options,
     received,
+    rows_of,
     send,
     send_options,
     small,
     squared_error,
+    through_the_air,
 )
 from torch import nn
 
 from jscc import checkpoints, config, models
 from jscc.draws import Draws
+from jscc.framing import frame
 from jscc.link import Link
 from jscc.models import _contract
 from jscc.models._contract import Objective
@@ -108,9 +111,12 @@ def test_images_of_any_size_cross_the_link(name: str, height_px: int, width_px: 
     x = batch(height_px, width_px)
     layout = layout_of(name, height_px, width_px)
     s, side, x_hat = send(name, x, 0.0, 20.0)
-    assert s.shape == (2, layout.channel_uses)
+    assert s.shape == (2, layout.slots)
     assert s.dtype == torch.float32
-    torch.testing.assert_close(s.square().mean(dim=1), torch.ones(2), atol=1e-4, rtol=0)
+    uses, _ = frame.left_to_method(layout, side)
+    torch.testing.assert_close(s.square().sum(dim=1) / uses, torch.ones(2), atol=2e-3, rtol=0)
+    for row, used in enumerate(uses.tolist()):
+        assert not s[row, used:].any()
     assert (side.height_px, side.width_px) == (height_px, width_px)
     assert x_hat.shape == x.shape
     assert x_hat.dtype == torch.float32
@@ -128,7 +134,68 @@ def test_side_information_is_what_was_declared(name: str, height_px: int, width_
     assert 0 <= side.code_bits <= 16
     assert torch.equal(side.codes, side.codes.round())
     assert side.codes.numel() == 0 or (side.codes.min() >= 0 and side.codes.max() < 2**side.code_bits)
-    assert side.header_bits == 12 + 12 + layout.code_count * layout.code_bits  # two sizes of 12 bits each
+    assert len(side.body) == (2 if layout.has_body else 0)
+    assert side.body_bytes.tolist() == ([len(body) for body in side.body] or [0, 0])
+
+
+@every_method
+@pytest.mark.parametrize(("height_px", "width_px"), SIZES_PX)
+def test_symbols_and_image_size_are_all_that_a_receiver_needs(name: str, height_px: int, width_px: int) -> None:
+    """The header crosses the same air, in the same budget of uses and power, and nothing is lost at a told SNR."""
+    x = batch(height_px, width_px)
+    layout, snr_db = layout_of(name, height_px, width_px), torch.tensor([10.0, 20.0])
+    with torch.no_grad():
+        sent = halves(name)[0].send(x, snr_db, send_options(name))
+    assert sent.symbols.shape == (2, layout.channel_uses)
+    torch.testing.assert_close(sent.symbols.square().mean(dim=1), torch.ones(2), atol=2e-3, rtol=0)
+    assert (sent.header_uses >= layout.channel_uses - layout.slots).all()
+    assert (sent.header_share > 0).all()
+    decoded = through_the_air(name, x, 10.0, 20.0)
+    assert decoded.lost == ("", "") or name == "digital"  # where an image has no file that fits
+    assert "header" not in decoded.lost
+
+
+@every_method
+def test_what_arrives_is_what_the_method_sent(name: str) -> None:
+    """Without noise, symbols, codes and told SNR come out of the frame as they went in."""
+    x, layout = batch(64, 48), layout_of(name, 64, 48)
+    transmitter, receiver = halves(name)
+    with torch.no_grad():
+        s, side = transmitter(x, torch.tensor([3.0, 18.0]), send_options(name))
+        sent = transmitter.send(x, torch.tensor([3.0, 18.0]), send_options(name))
+        uses, _ = frame.left_to_method(layout, side)
+        for row, used in enumerate(uses.tolist()):
+            y, state = sent.symbols[row : row + 1], ChannelState(torch.tensor([1e-6]))
+            arrived = frame.receive(layout, y, state, (64, 48), lambda body: receiver.read(body, (64, 48)))
+            torch.testing.assert_close(arrived.symbols[0, :used], s[row, :used], atol=1e-4, rtol=1e-4)
+            told = rows_of(side, [row])
+            for part in ("codes", "snr_code", "margin_code", "body_bytes"):
+                assert torch.equal(getattr(arrived.side, part), getattr(told, part)), part
+
+
+@every_method
+def test_a_lost_header_is_a_lost_image_that_is_counted(name: str) -> None:
+    """At 40 dB less than was told, every image is grey, and said to be lost."""
+    transmitter, receiver = halves(name)
+    x, layout = batch(64, 48), layout_of(name, 64, 48)
+    with torch.no_grad():
+        sent = transmitter.send(x, torch.full((2,), 10.0), send_options(name))
+        y, state = add_noise(sent.symbols, torch.full((2,), -30.0))
+        decoded = receiver.receive(y, state, layout, (64, 48), receive_options(name))
+    assert decoded.lost == ("header", "header")
+    assert torch.equal(decoded.x_hat, torch.full_like(x, 0.5))
+
+
+@every_method
+def test_wider_margins_stand_worse_channels(name: str) -> None:
+    """3 dB below what was told, the header of 12 dB margin arrives, whatever that of none does."""
+    transmitter, receiver = halves(name)
+    x, layout = batch(64, 48), layout_of(name, 64, 48)
+    options = dataclasses.replace(send_options(name), header_margin_db=12.0)
+    with torch.no_grad():
+        sent = transmitter.send(x, torch.full((2,), 10.0), options)
+        y, state = add_noise(sent.symbols, torch.full((2,), 7.0))
+        assert "header" not in receiver.receive(y, state, layout, (64, 48), receive_options(name)).lost
 
 
 @every_method
@@ -153,13 +220,12 @@ def test_every_image_has_its_own_snr(name: str) -> None:
         s, side = transmitter(x, snr_db, send_options(name))
         noise_power = torch.pow(10, -snr_db / 10)
         same = s[:1].expand(2, -1)
-        codes = side.codes[:1].expand(2, -1)
-        x_hat = receiver(same, dataclasses.replace(side, codes=codes), ChannelState(noise_power), receive_options(name))
+        x_hat = receiver(same, rows_of(side, [0, 0]), ChannelState(noise_power), receive_options(name))
         for row in range(2):
             alone, told = transmitter(x[row : row + 1], snr_db[row : row + 1], send_options(name))
             torch.testing.assert_close(s[row : row + 1], alone, atol=1e-4, rtol=1e-4)
             assert torch.equal(side.codes[row : row + 1], told.codes)
-            one = dataclasses.replace(side, codes=codes[:1])
+            one = rows_of(side, [0])
             state = ChannelState(noise_power[row : row + 1])
             torch.testing.assert_close(
                 x_hat[row : row + 1], receiver(same[:1], one, state, receive_options(name)), atol=1e-4, rtol=1e-4
@@ -219,14 +285,12 @@ def test_wrong_symbols_and_codes_are_refused(name: str) -> None:
 
 
 @every_method
-def test_codes_of_nothing_but_zeros_stand_for_the_default_options(name: str) -> None:
+def test_codes_of_nothing_but_zeros_can_be_received(name: str) -> None:
     """So a decoder can warm up without its transmitter."""
     layout = layout_of(name, 64, 48)
-    side = Side(64, 48, torch.zeros(1, layout.code_count), layout.code_bits)
+    side = Side.told(torch.zeros(1, 3, 64, 48), torch.zeros(1), 0, torch.zeros(1, layout.code_count), layout.code_bits)
     with torch.no_grad():
-        x_hat = halves(name)[1](
-            torch.zeros(1, layout.channel_uses), side, ChannelState(torch.ones(1)), receive_options(name)
-        )
+        x_hat = halves(name)[1](torch.zeros(1, layout.slots), side, ChannelState(torch.ones(1)), receive_options(name))
     assert x_hat.shape == (1, 3, 64, 48)
     assert torch.isfinite(x_hat).all()
 

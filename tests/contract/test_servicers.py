@@ -10,14 +10,17 @@ from typing import Any
 import factories
 import numpy as np
 import pytest
+import torch
 from google.protobuf.message import Message
 from torch import Tensor
 
 from jscc import channels, checkpoints
 from jscc.cards import UnknownCheckpointError
+from jscc.framing import frame
 from jscc.models import UnknownMethodError
 from jscc.serving.host import Host
-from jscc.wire import codec
+from jscc.signals import Layout, Side
+from jscc.wire import codec, convert
 from jscc.wire.codec import CodecError, Hop
 from jscc.wire.errors import CheckpointMismatchError, TooLargeError
 from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2
@@ -28,6 +31,8 @@ from services.encoder.servicer import EncoderServicer
 
 METHOD = "deepjscc"
 SYMBOLS_PER_BLOCK = 48  # of the small checkpoint, per 16x16 pixels
+HEADER_USES = 128  # one word
+USES = 9 * SYMBOLS_PER_BLOCK + HEADER_USES  # of 48x48 px
 STRANGER = "0123456789abcdef"
 SETTINGS = {"THREADS": "1"}
 
@@ -55,7 +60,7 @@ class Services:
     def decode(self, y: Array, **changes: Any) -> tuple[decoder_pb2.DecodeResponse, Array]:
         fields = {
             "context": pb.RequestContext(method=METHOD, checkpoint_digest=self.digest),
-            "side": pb.SideInformation(height_px=48, width_px=48, codes=[100], code_bits=8),
+            "size": pb.ImageSize(height_px=48, width_px=48),
             "state": pb.ChannelState(noise_power=0.1),
             **changes,
         }
@@ -63,9 +68,11 @@ class Services:
         return codec.decode(decoder_pb2.DecodeResponse, ask(self.decoder.decode, request, y))
 
     def send(self, pixels: Array, snr_db: float, seed: int = 7) -> Array:
-        sent, s = self.encode(pixels, snr_db)
+        _, s = self.encode(pixels, snr_db)
         arrived, y = self.transmit(s, seed, snr_db=snr_db)
-        return self.decode(y, side=sent.side, state=arrived.state)[1]
+        received, x_hat = self.decode(y, size=size_of(pixels), state=arrived.state)
+        assert received.lost == ""
+        return x_hat
 
 
 def ask(handler: Callable[[bytes, Hop], bytes], request: Message, array: Array) -> bytes:
@@ -98,6 +105,10 @@ def psnr_db(first: Array, second: Array) -> float:
     return float(-10 * np.log10(np.mean((first / 255 - second / 255) ** 2)))
 
 
+def size_of(pixels: Array) -> pb.ImageSize:
+    return pb.ImageSize(height_px=pixels.shape[0], width_px=pixels.shape[1])
+
+
 def unit_power(count: int, seed: int = 0) -> Array:
     s = np.random.default_rng(seed).standard_normal((1, count))
     return (s / np.sqrt(np.mean(s**2))).astype(np.float32)
@@ -107,6 +118,7 @@ def unit_power(count: int, seed: int = 0) -> Array:
 
 
 def test_an_image_arrives_and_better_at_higher_snr(services: Services, pixels: Array) -> None:
+    pixels = np.tile(pixels, (4, 4, 1))  # large enough for the power of its header at -5 dB
     qualities = [psnr_db(pixels, services.send(pixels, snr_db)) for snr_db in (-5.0, 5.0, 15.0, 25.0)]
     assert qualities == sorted(qualities)
     assert qualities[-1] > qualities[0] + 10
@@ -118,16 +130,19 @@ def test_sizes_survive_the_way(services: Services, height_px: int, width_px: int
     pixels = np.random.default_rng(0).integers(0, 256, (height_px, width_px, 3), dtype=np.uint8)
     blocks = -(-height_px // 16) * -(-width_px // 16)
     sent, s = services.encode(pixels)
-    assert s.shape == (1, SYMBOLS_PER_BLOCK * blocks)
+    assert s.shape == (1, SYMBOLS_PER_BLOCK * blocks + HEADER_USES)
     assert s.dtype == np.float32
-    assert np.mean(s.astype(np.float64) ** 2) == pytest.approx(1, abs=1e-4)
-    assert (sent.side.height_px, sent.side.width_px, sent.side.code_bits) == (height_px, width_px, 8)
-    assert len(sent.side.codes) == 1
-    assert sent.header_bits == 12 + 12 + 8
+    power = s.astype(np.float64) ** 2
+    assert np.mean(power) == pytest.approx(1, abs=1e-4)
+    assert (sent.ledger.channel_uses, sent.ledger.header_uses) == (s.size, HEADER_USES)
+    assert sent.ledger.header_bits == 9 + 8 + 8  # told SNR, margin, scale
+    assert 0 < sent.ledger.header_share <= 0.5
+    assert sent.ledger.peak_to_average_db == pytest.approx(10 * np.log10(power.max() / power.mean()), abs=1e-3)
     assert sent.checkpoint_digest == services.digest
     arrived, y = services.transmit(s)
     assert arrived.channel_uses == s.size
-    received, x_hat = services.decode(y, side=sent.side, state=arrived.state)
+    received, x_hat = services.decode(y, size=size_of(pixels), state=arrived.state)
+    assert received.lost == ""
     assert x_hat.shape == pixels.shape
     assert x_hat.dtype == np.uint8
     assert received.checkpoint_digest == services.digest
@@ -141,8 +156,8 @@ def test_the_same_request_gets_the_same_answer(services: Services, pixels: Array
         again, s_again = services.encode(pixels)
         arrived, y = services.transmit(s)
         arrived_again, y_again = services.transmit(s)
-        received, x_hat = services.decode(y, side=first.side, state=arrived.state)
-        received_again, x_hat_again = services.decode(y, side=first.side, state=arrived.state)
+        received, x_hat = services.decode(y, size=size_of(pixels), state=arrived.state)
+        received_again, x_hat_again = services.decode(y, size=size_of(pixels), state=arrived.state)
         for one, other in ((first, again), (arrived, arrived_again), (received, received_again)):
             one.ClearField("timing")
             other.ClearField("timing")
@@ -164,17 +179,17 @@ def test_every_hop_accounts_for_its_time(services: Services, pixels: Array) -> N
             channel_pb2.TransmitRequest(
                 context=pb.RequestContext(), channel=pb.ChannelModel(name="noiseless", snr_db=0.0)
             ),
-            unit_power(432),
+            unit_power(USES),
             channel_pb2.TransmitResponse,
         ),
         (
             services.decoder.decode,
             decoder_pb2.DecodeRequest(
                 context=pb.RequestContext(method=METHOD, checkpoint_digest=services.digest),
-                side=pb.SideInformation(height_px=48, width_px=48, codes=[100], code_bits=8),
+                size=pb.ImageSize(height_px=48, width_px=48),
                 state=pb.ChannelState(noise_power=0.1),
             ),
-            unit_power(432),
+            unit_power(USES),
             decoder_pb2.DecodeResponse,
         ),
     ]
@@ -238,11 +253,11 @@ def test_an_unknown_method_is_refused_with_those_that_are_served(services: Servi
 
 def test_an_unknown_option_is_refused_by_its_name(services: Services, pixels: Array) -> None:
     options = {"magic": pb.OptionValue(int_value=1)}
-    for call in (
-        lambda: services.encode(pixels, options=options),
-        lambda: services.decode(unit_power(432), options=options),
+    for call, known in (
+        (lambda: services.encode(pixels, options=options), "header_margin_db"),
+        (lambda: services.decode(unit_power(USES), options=options), "none"),
     ):
-        with pytest.raises(ValueError, match=r"^options: unknown key 'magic' \(known: none\)$"):
+        with pytest.raises(ValueError, match=rf"^options: unknown key 'magic' \(known: {known}\)$"):
             call()
 
 
@@ -275,7 +290,7 @@ def test_the_encoder_refuses_an_image_that_is_too_large(services: Services, shap
 
 
 def test_the_longest_image_is_not_too_large(services: Services) -> None:
-    assert services.encode(np.zeros((1, 4096, 3), np.uint8))[1].shape == (1, SYMBOLS_PER_BLOCK * 256)
+    assert services.encode(np.zeros((1, 4096, 3), np.uint8))[1].shape == (1, SYMBOLS_PER_BLOCK * 256 + HEADER_USES)
 
 
 # --- channel ---------------------------------------------------------------------------------------------------------
@@ -358,13 +373,13 @@ def test_what_the_encoder_needs_is_never_taken_as_zero(services: Services, pixel
         ask(services.encoder.encode, request, pixels)
 
 
-@pytest.mark.parametrize("field", ["context", "side", "state"])
+@pytest.mark.parametrize("field", ["context", "size", "state"])
 def test_what_the_decoder_needs_is_never_taken_as_zero(services: Services, field: str) -> None:
     """Without a state softcast took 0 dB for a channel without noise: 18.7 dB instead of 21.4 dB, without a word."""
     with pytest.raises(ValueError, match=rf"^{field}: missing in DecodeRequest$"):
-        services.decode(unit_power(432), **{field: None})
+        services.decode(unit_power(USES), **{field: None})
     with pytest.raises(ValueError, match=r"^state\.noise_power: missing in ChannelState$"):
-        services.decode(unit_power(432), state=pb.ChannelState())
+        services.decode(unit_power(USES), state=pb.ChannelState())
 
 
 def test_an_unknown_channel_and_an_unknown_option_are_refused_by_name(services: Services) -> None:
@@ -409,7 +424,7 @@ def test_what_are_no_symbols_is_refused(services: Services, symbols: Array) -> N
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_symbols_that_are_no_numbers_are_refused(services: Services, value: float) -> None:
-    symbols = unit_power(432)
+    symbols = unit_power(USES)
     symbols[0, 77] = value
     for call in (services.transmit, services.decode):
         with pytest.raises(CodecError, match=r"^symbols: has NaN or infinite values$"):
@@ -423,50 +438,64 @@ def test_symbols_that_are_no_numbers_are_refused(services: Services, value: floa
 def test_the_decoder_refuses_symbols_of_another_checkpoint_and_names_both(services: Services, digest: str) -> None:
     context = pb.RequestContext(method=METHOD, checkpoint_digest=digest)
     with pytest.raises(CheckpointMismatchError, match=f"'{digest}'.*'{METHOD}' '{services.digest}'"):
-        services.decode(unit_power(432), context=context)
+        services.decode(unit_power(USES), context=context)
     context.transmitter = "telepathy"
     both = f"symbols are of 'telepathy' '{digest}', '{METHOD}' here decodes those of '{METHOD}' '{services.digest}'"
     with pytest.raises(CheckpointMismatchError, match=both):
-        services.decode(unit_power(432), context=context)
+        services.decode(unit_power(USES), context=context)
 
 
 @pytest.mark.parametrize(
-    ("side", "message"),
+    ("size", "message"),
     [
-        ({"height_px": 0}, r"^side\.height_px: 0 is outside 1\.\.4096$"),
-        ({"width_px": 4097}, r"^side\.width_px: 4097 is outside 1\.\.4096$"),
-        ({"width_px": 49}, r"^symbols: 432 symbols, expected 576 for a 49x48 px image$"),
-        ({"height_px": 32}, r"^symbols: 432 symbols, expected 288 for a 48x32 px image$"),
-        ({"codes": [256]}, r"^side\.codes: 256 does not fit 8 bits$"),
-        ({"codes": []}, r"^side\.codes: 0 of 8 bits, expected 1 of 8 bits"),
-        ({"codes": [1, 2]}, r"^side\.codes: 2 of 8 bits, expected 1 of 8 bits"),
-        ({"code_bits": 9}, r"^side\.codes: 1 of 9 bits, expected 1 of 8 bits"),
-        ({"code_bits": 17}, r"^side\.code_bits: 17 is above 16$"),
+        ({"height_px": 0}, r"^size\.height_px: 0 is outside 1\.\.4096$"),
+        ({"width_px": 4097}, r"^size\.width_px: 4097 is outside 1\.\.4096$"),
+        ({"width_px": 2**32 - 1}, r"^size\.width_px: 4294967295 is outside 1\.\.4096$"),
+        ({"width_px": 49}, r"^symbols: 560 symbols, expected 704 for a 49x48 px image$"),
+        ({"height_px": 32}, r"^symbols: 560 symbols, expected 416 for a 48x32 px image$"),
     ],
 )
-def test_the_decoder_refuses_side_information_that_does_not_fit(
-    services: Services, side: dict[str, Any], message: str
-) -> None:
-    fields = {"height_px": 48, "width_px": 48, "codes": [100], "code_bits": 8, **side}
+def test_the_decoder_refuses_a_size_that_does_not_fit(services: Services, size: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        services.decode(unit_power(432), side=pb.SideInformation(**fields))
+        services.decode(unit_power(USES), size=pb.ImageSize(**{"height_px": 48, "width_px": 48, **size}))
+
+
+@pytest.mark.parametrize("count", [1, USES - 1, USES + 1, 2 * USES])
+def test_the_decoder_refuses_any_other_number_of_symbols(services: Services, count: int) -> None:
+    with pytest.raises(ValueError, match=rf"^symbols: {count} symbols, expected {USES} for a 48x48 px image$"):
+        services.decode(unit_power(count))
 
 
 def test_the_largest_image_with_too_few_symbols_costs_nothing(services: Services) -> None:
-    side = pb.SideInformation(height_px=4096, width_px=4096, codes=[100], code_bits=8)
-    with pytest.raises(ValueError, match=r"^symbols: 432 symbols, expected 3145728 for a 4096x4096 px image$"):
-        services.decode(unit_power(432), side=side)
+    """3,145,728 symbols at 48 per block, and a word that is sent eight times."""
+    expected = SYMBOLS_PER_BLOCK * 256**2 + 8 * HEADER_USES
+    with pytest.raises(ValueError, match=rf"^symbols: 560 symbols, expected {expected} for a 4096x4096 px image$"):
+        services.decode(unit_power(USES), size=pb.ImageSize(height_px=4096, width_px=4096))
+
+
+@pytest.mark.parametrize("snr_db", [-5.0, 10.0])
+def test_a_lost_header_is_said_and_shows_grey(services: Services, pixels: Array, snr_db: float) -> None:
+    """Symbols that are another frame's, or nobody's, and those of a channel 30 dB worse than was told."""
+    _, s = services.encode(pixels, snr_db)
+    for y, noise_power in (
+        (services.transmit(s, snr_db=snr_db - 25)[1], 10 ** (2.5 - snr_db / 10)),
+        (unit_power(USES), 0.1),
+        (np.ascontiguousarray(s[:, ::-1]), 0.1),
+    ):
+        received, x_hat = services.decode(y, state=pb.ChannelState(noise_power=noise_power))
+        assert received.lost == "header"
+        assert (x_hat == 128).all()
 
 
 @pytest.mark.parametrize("noise_power", [-0.1, float("nan"), float("inf")])
 def test_the_decoder_refuses_a_noise_power_that_is_none(services: Services, noise_power: float) -> None:
     with pytest.raises(CodecError, match=r"^state\.noise_power: "):
-        services.decode(unit_power(432), state=pb.ChannelState(noise_power=noise_power))
+        services.decode(unit_power(USES), state=pb.ChannelState(noise_power=noise_power))
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_decoder_refuses_symbols_that_no_channel_makes(services: Services, sign: int) -> None:
-    symbols = unit_power(432)
+    symbols = unit_power(USES)
     symbols[0, 5] = sign * 1.1e4
     with pytest.raises(ValueError, match=r"^symbols: a magnitude above 10000$"):
         services.decode(symbols)
@@ -477,11 +506,18 @@ def test_the_decoder_refuses_symbols_that_no_channel_makes(services: Services, s
 def test_the_decoder_answers_whatever_is_within_the_limits(
     services: Services, noise_power: float, level: float
 ) -> None:
-    for code in (0, 255):
-        side = pb.SideInformation(height_px=48, width_px=48, codes=[code], code_bits=8)
-        symbols = np.full((1, 432), level, np.float32)
-        _, x_hat = services.decode(symbols, side=side, state=pb.ChannelState(noise_power=noise_power))
+    """Symbols of one level, or as a method sends them behind a header that arrives."""
+    layout = frame.around(9 * SYMBOLS_PER_BLOCK, 1, 8)
+    bare = np.full((1, USES), level, np.float32)
+    for symbols in (bare, *(framed(layout, level, code) for code in (0, 255))):
+        received, x_hat = services.decode(symbols, state=pb.ChannelState(noise_power=noise_power))
         assert x_hat.shape == (48, 48, 3)
+        assert received.lost == "header" or (symbols is not bare and noise_power <= 1000)
+
+
+def framed(layout: Layout, level: float, code: int) -> Array:
+    side = Side.told(torch.zeros(1, 3, 48, 48), torch.tensor([10.0]), 0, torch.tensor([[float(code)]]), 8)
+    return frame.send(layout, torch.full((1, layout.slots), level), side).symbols.numpy()
 
 
 # --- every servicer --------------------------------------------------------------------------------------------------
@@ -505,9 +541,11 @@ async def test_descriptions_say_what_is_served(services: Services) -> None:
         (served,) = item.methods
         assert (served.name, served.checkpoint) == (METHOD, METHOD)
         assert (served.method, served.transmitter_method) == (METHOD, METHOD)
-        assert dict(served.send_options) == dict(served.receive_options) == {}
+        sent = {"header_margin_db": 2.0} if item is encoder else {}
+        assert convert.plain_options(served.send_options) == sent
+        assert dict(served.receive_options) == {}
         assert served.checkpoint_digest == served.transmitter_digest == services.digest
-        assert served.rho == SYMBOLS_PER_BLOCK / (3 * 16 * 16)
+        assert served.rho == (SYMBOLS_PER_BLOCK + HEADER_USES / (32 * 48)) / (3 * 16 * 16)  # of 512x768 px
         assert served.parameters > 0
     for item in (encoder, channel, decoder):
         assert item.max_side_px == 4096

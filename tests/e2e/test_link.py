@@ -168,8 +168,8 @@ class TestBadInput:
 
     def test_symbols_of_another_checkpoint(self, link: Link) -> None:
         context = pb.RequestContext(method=METHOD, checkpoint_digest="0123456789abcdef")
-        side = pb.SideInformation(height_px=16, width_px=16, codes=[1], code_bits=8)
-        request = decoder_pb2.DecodeRequest(context=context, side=side, state=pb.ChannelState(noise_power=1.0))
+        size = pb.ImageSize(height_px=16, width_px=16)
+        request = decoder_pb2.DecodeRequest(context=context, size=size, state=pb.ChannelState(noise_power=1.0))
         raw = codec.encode(request, np.zeros((1, 192), dtype=np.float32))
         code, details = refusal(link["decoder"], "Decode", raw)
         assert code == grpc.StatusCode.FAILED_PRECONDITION

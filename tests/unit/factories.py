@@ -50,7 +50,7 @@ def row(**changes: Any) -> Row:
         options=ChosenOptions(),
         rho=0.25,
         channel_uses=294912,
-        header_bits=32,
+        header_bits=25,
         noise_digest="00",
         psnr_db=25.0,
         ssim=0.75,
@@ -62,6 +62,10 @@ def row(**changes: Any) -> Row:
         hops=(hop("encoder", codec_ns=MS), hop("channel"), hop("decoder")),
         started="2025-01-01T00:00:00+00:00",
         warm_up=False,
+        header_uses=512.0,
+        header_share=0.002,
+        peak_to_average_db=12.5,
+        lost="",
     )
     return replace(example, **changes)
 

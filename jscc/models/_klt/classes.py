@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jscc.models import _linear
+from jscc.models._klt import told
 
 PATCH_PX = 16
 COEFFICIENTS = 3 * PATCH_PX**2
@@ -49,6 +50,7 @@ class Tables(nn.Module):
     level: Tensor
     plane_level: Tensor
     price_log2: Tensor
+    class_count: Tensor
 
     def __init__(self, classes: int) -> None:
         """Build placeholders for `classes` classes; `fit` fills them."""
@@ -63,6 +65,7 @@ class Tables(nn.Module):
         self.register_buffer("level", (falling + LEVELS_PER_OCTAVE * torch.arange(classes)[:, None]).float())
         self.register_buffer("plane_level", -16.0 * torch.arange(_RINGS).expand(COLOURS, -1))
         self.register_buffer("price_log2", torch.zeros(()))
+        self.register_buffer("class_count", torch.ones(classes + 1, classes + 1, classes, dtype=torch.int32))
 
     def analyse(self, x: Tensor) -> Tensor:
         """Transform x [B, 3, H, W], sides multiples of 16, to coefficients [B, 768, H/16, W/16], patch by patch."""
@@ -106,12 +109,17 @@ class Tables(nn.Module):
             self.price_log2.copy_(_price_log2(variance(self.level), count / count.sum(), rho * COEFFICIENTS))
             members = _costs(energy, variance(self.level), self.price_log2).argmin(-1)
         self.plane_level.copy_(self._plane_levels(images))
+        self.class_count.copy_(self._class_counts(images))
+
+    def _class_counts(self, images: list[Tensor]) -> Tensor:
+        """Return how often each class follows its neighbours, and once more."""
+        classified = [self.classify(self.analyse(whole_patches(image)))[0] for image in images]
+        return told.count_neighbours(classified, self.classes) + 1
 
     def _plane_levels(self, images: list[Tensor]) -> Tensor:
         energy, count = torch.zeros(COLOURS, _RINGS).double(), torch.zeros(_RINGS).double()
         for image in images:
-            height_px, width_px = (side // PATCH_PX * PATCH_PX for side in image.shape[1:])
-            x = image[None, :, :height_px, :width_px].float() / 255 - self.mean[:, None, None]
+            x = whole_patches(image) - self.mean[:, None, None]
             plane = to_spectrum(_mix(self.basis[:COLOURS], F.pixel_unshuffle(x, PATCH_PX)))[0]
             rows, columns = plane.shape[1:]
             plane[:, 0, 0] /= (rows * columns) ** 0.5
@@ -123,6 +131,12 @@ class Tables(nn.Module):
             if not count[number]:
                 level[:, number] = level[:, number + 1] + 2 * LEVELS_PER_OCTAVE // _RINGS_PER_OCTAVE
         return level
+
+
+def whole_patches(image: Tensor) -> Tensor:
+    """Return an image uint8 [3, H, W] as float32 [1, 3, h, w] in [0, 1], cut to whole patches."""
+    height_px, width_px = (side // PATCH_PX * PATCH_PX for side in image.shape[1:])
+    return image[None, :, :height_px, :width_px].float() / 255
 
 
 def _mix(matrix: Tensor, z: Tensor) -> Tensor:
@@ -178,20 +192,23 @@ class Places:
     """
 
     def __init__(self, tables: Tables, classes: Tensor, channel_uses: int) -> None:
-        """Choose so many coefficients, those of the largest variances."""
+        """Choose so many coefficients, those of the largest variances; where there are fewer, the rest are nothing."""
         levels = tables.levels(classes)
-        self._index = select(levels, channel_uses)
-        self.levels = self.take(levels)
+        there = min(channel_uses, levels[0].numel())
+        self._index = select(levels, there)
+        self._missing = channel_uses - there
+        chosen = levels.flatten(1).gather(1, self._index)
+        self.levels = F.pad(chosen, (0, self._missing), value=-LEVELS // 2)
         self.deviation = variance(self.levels).sqrt()
         self.variance = variance(levels)
 
     def take(self, z: Tensor) -> Tensor:
         """Return the entries [B, k] of z [B, 768, h, w] for them."""
-        return z.flatten(1).gather(1, self._index)
+        return F.pad(z.flatten(1).gather(1, self._index), (0, self._missing))
 
     def put(self, z: Tensor, values: Tensor) -> Tensor:
         """Return z [B, 768, h, w] with values [B, k] for them."""
-        return z.flatten(1).scatter(1, self._index, values).reshape(z.shape)
+        return z.flatten(1).scatter(1, self._index, values[:, : self._index.shape[1]]).reshape(z.shape)
 
 
 def histogram(levels: Tensor, weight: Tensor) -> Tensor:
@@ -265,10 +282,12 @@ def _price_log2(variances: Tensor, share: Tensor, channel_uses: float) -> Tensor
 
 
 def _rings(rows: int, columns: int, device: torch.device) -> Tensor:
-    """Return the ring [rows, columns] of each frequency of a plane; only squares, so that all machines agree."""
-    vertical, horizontal = (torch.arange(size, device=device).double() / size for size in (rows, columns))
-    edges = torch.arange(-8 * _RINGS_PER_OCTAVE, 1, device=device).double() * (2 / _RINGS_PER_OCTAVE)
-    return torch.bucketize(vertical[:, None].square() + horizontal.square(), torch.exp2(edges), right=True)
+    """Return the ring [rows, columns] of each frequency of a plane: half octaves, by whole numbers alone."""
+    vertical, horizontal = (torch.arange(size, device=device).square() for size in (rows, columns))
+    squared = vertical[:, None] * columns**2 + horizontal * rows**2  # of the frequency, times (rows columns)^2
+    octaves = torch.arange(_RINGS - 1, device=device)
+    edges = (rows * columns) ** 2
+    return (squared[..., None] << (8 * _RINGS_PER_OCTAVE - octaves).clamp_min(0) >= edges).sum(-1)
 
 
 def _size_level(patches: int) -> int:

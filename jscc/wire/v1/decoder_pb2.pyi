@@ -47,7 +47,7 @@ class DecodeRequest(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     CONTEXT_FIELD_NUMBER: _builtins.int
-    SIDE_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     SYMBOLS_FIELD_NUMBER: _builtins.int
@@ -56,8 +56,8 @@ class DecodeRequest(_message.Message):
         """Method of the receiver, checkpoint that made the symbols, seed of a receiver that draws."""
 
     @_builtins.property
-    def side(self) -> _symbols_pb2.SideInformation:
-        """What the transmitter told. Must be set."""
+    def size(self) -> _symbols_pb2.ImageSize:
+        """Size of the image. Must be set. Everything else that the receiver is told is in the symbols."""
 
     @_builtins.property
     def state(self) -> _symbols_pb2.ChannelState:
@@ -75,14 +75,14 @@ class DecodeRequest(_message.Message):
         self,
         *,
         context: _symbols_pb2.RequestContext | None = ...,
-        side: _symbols_pb2.SideInformation | None = ...,
+        size: _symbols_pb2.ImageSize | None = ...,
         state: _symbols_pb2.ChannelState | None = ...,
         options: _abc.Mapping[_builtins.str, _symbols_pb2.OptionValue] | None = ...,
         symbols: _symbols_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "side", b"side", "state", b"state", "symbols", b"symbols"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "size", b"size", "state", b"state", "symbols", b"symbols"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "options", b"options", "side", b"side", "state", b"state", "symbols", b"symbols"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "options", b"options", "size", b"size", "state", b"state", "symbols", b"symbols"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -117,10 +117,13 @@ class DecodeResponse(_message.Message):
 
     CHECKPOINT_DIGEST_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
     checkpoint_digest: _builtins.str
     """Digest of the checkpoint that decoded, 16 hex digits."""
+    lost: _builtins.str
+    """What was lost: "header", and with it the image, which is grey; "payload", bits of the method's own; or ""."""
     @_builtins.property
     def options(self) -> _containers.MessageMap[_builtins.str, _symbols_pb2.OptionValue]:
         """The receive options in force, defaults included."""
@@ -138,12 +141,13 @@ class DecodeResponse(_message.Message):
         *,
         checkpoint_digest: _builtins.str = ...,
         options: _abc.Mapping[_builtins.str, _symbols_pb2.OptionValue] | None = ...,
+        lost: _builtins.str = ...,
         image: _symbols_pb2.Tensor | None = ...,
         timing: _symbols_pb2.HopTiming | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_digest", b"checkpoint_digest", "image", b"image", "options", b"options", "timing", b"timing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_digest", b"checkpoint_digest", "image", b"image", "lost", b"lost", "options", b"options", "timing", b"timing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

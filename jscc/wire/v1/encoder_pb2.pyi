@@ -110,44 +110,40 @@ class EncodeResponse(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     CHECKPOINT_DIGEST_FIELD_NUMBER: _builtins.int
-    SIDE_FIELD_NUMBER: _builtins.int
-    HEADER_BITS_FIELD_NUMBER: _builtins.int
+    LEDGER_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     SYMBOLS_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
-    OPTIONS_FIELD_NUMBER: _builtins.int
     checkpoint_digest: _builtins.str
     """Digest of the checkpoint that made the symbols, 16 hex digits."""
-    header_bits: _builtins.int
-    """Size of the side information in bits."""
     @_builtins.property
-    def side(self) -> _symbols_pb2.SideInformation:
-        """What the receiver has to be told."""
-
-    @_builtins.property
-    def symbols(self) -> _symbols_pb2.Tensor:
-        """The symbols, float32 [1, k], mean power 1."""
-
-    @_builtins.property
-    def timing(self) -> _symbols_pb2.HopTiming:
-        """Where the time went."""
+    def ledger(self) -> _symbols_pb2.Ledger:
+        """What the symbols are spent on."""
 
     @_builtins.property
     def options(self) -> _containers.MessageMap[_builtins.str, _symbols_pb2.OptionValue]:
         """The send options in force, defaults included."""
 
+    @_builtins.property
+    def symbols(self) -> _symbols_pb2.Tensor:
+        """The symbols, float32 [1, k], header and all, mean power 1."""
+
+    @_builtins.property
+    def timing(self) -> _symbols_pb2.HopTiming:
+        """Where the time went."""
+
     def __init__(
         self,
         *,
         checkpoint_digest: _builtins.str = ...,
-        side: _symbols_pb2.SideInformation | None = ...,
-        header_bits: _builtins.int = ...,
+        ledger: _symbols_pb2.Ledger | None = ...,
+        options: _abc.Mapping[_builtins.str, _symbols_pb2.OptionValue] | None = ...,
         symbols: _symbols_pb2.Tensor | None = ...,
         timing: _symbols_pb2.HopTiming | None = ...,
-        options: _abc.Mapping[_builtins.str, _symbols_pb2.OptionValue] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["side", b"side", "symbols", b"symbols", "timing", b"timing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ledger", b"ledger", "symbols", b"symbols", "timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_digest", b"checkpoint_digest", "header_bits", b"header_bits", "options", b"options", "side", b"side", "symbols", b"symbols", "timing", b"timing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_digest", b"checkpoint_digest", "ledger", b"ledger", "options", b"options", "symbols", b"symbols", "timing", b"timing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -223,8 +223,8 @@ class TransmissionReport(_message.Message):
     CHECKPOINT_DIGEST_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     RHO_FIELD_NUMBER: _builtins.int
-    CHANNEL_USES_FIELD_NUMBER: _builtins.int
-    HEADER_BITS_FIELD_NUMBER: _builtins.int
+    LEDGER_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
     NOISE_DIGEST_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
     HOPS_FIELD_NUMBER: _builtins.int
@@ -249,10 +249,8 @@ class TransmissionReport(_message.Message):
     """Seed of the noise, derived from root seed, image, SNR and draw."""
     rho: _builtins.float
     """Bandwidth ratio rho: real channel uses per source sample, padding included."""
-    channel_uses: _builtins.int
-    """Real channel uses."""
-    header_bits: _builtins.int
-    """Side information in bits."""
+    lost: _builtins.str
+    """What was lost: "header", and with it the image; "payload", bits of the method's own; or ""."""
     noise_digest: _builtins.str
     """Digest of everything random, gains and noise, 16 hex digits."""
     load_ns: _builtins.int
@@ -278,6 +276,10 @@ class TransmissionReport(_message.Message):
     started: _builtins.str
     """Begin of the transmission, ISO 8601 in UTC."""
     @_builtins.property
+    def ledger(self) -> _symbols_pb2.Ledger:
+        """What the channel uses were spent on."""
+
+    @_builtins.property
     def quality(self) -> Global___Quality:
         """Quality of the received image."""
 
@@ -300,8 +302,8 @@ class TransmissionReport(_message.Message):
         checkpoint_digest: _builtins.str = ...,
         seed: _builtins.int = ...,
         rho: _builtins.float = ...,
-        channel_uses: _builtins.int = ...,
-        header_bits: _builtins.int = ...,
+        ledger: _symbols_pb2.Ledger | None = ...,
+        lost: _builtins.str = ...,
         noise_digest: _builtins.str = ...,
         quality: Global___Quality | None = ...,
         hops: _abc.Iterable[Global___HopReport] | None = ...,
@@ -319,9 +321,9 @@ class TransmissionReport(_message.Message):
         width_px: _builtins.int = ...,
         started: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "quality", b"quality"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "ledger", b"ledger", "quality", b"quality"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "channel_uses", b"channel_uses", "checkpoint_digest", b"checkpoint_digest", "draw", b"draw", "header_bits", b"header_bits", "height_px", b"height_px", "hops", b"hops", "image_digest", b"image_digest", "image_id", b"image_id", "load_ns", b"load_ns", "method", b"method", "noise_digest", b"noise_digest", "options", b"options", "quality", b"quality", "rho", b"rho", "score_ns", b"score_ns", "seed", b"seed", "started", b"started", "told_snr_db", b"told_snr_db", "total_ns", b"total_ns", "transmitter_digest", b"transmitter_digest", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "checkpoint_digest", b"checkpoint_digest", "draw", b"draw", "height_px", b"height_px", "hops", b"hops", "image_digest", b"image_digest", "image_id", b"image_id", "ledger", b"ledger", "load_ns", b"load_ns", "lost", b"lost", "method", b"method", "noise_digest", b"noise_digest", "options", b"options", "quality", b"quality", "rho", b"rho", "score_ns", b"score_ns", "seed", b"seed", "started", b"started", "told_snr_db", b"told_snr_db", "total_ns", b"total_ns", "transmitter_digest", b"transmitter_digest", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

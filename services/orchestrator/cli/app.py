@@ -185,15 +185,18 @@ def bench(
 
 @app.command()
 def sweep(
-    dataset: Annotated[str, typer.Option(help="kodak, samples, or a folder of images")] = "kodak",
+    dataset: Annotated[
+        str, typer.Option(help="kodak, validation, samples, synthetic, or a folder of images")
+    ] = "kodak",
     methods: Annotated[
         str, typer.Option(help="served names separated by commas; all for everything; empty for the default")
     ] = "",
     snr_db: Annotated[str, typer.Option("--snr-db", help="SNRs in dB, separated by commas")] = "-5,0,5,10,15,20",
     told_snr_db: ToldSnr = None,
     told_above_db: Annotated[
-        float, typer.Option("--told-above-db", help="by how much the SNR that the transmitter is told is too high")
-    ] = 0.0,
+        str,
+        typer.Option("--told-above-db", help="by how much the SNR that the transmitter is told is too high, or D,E"),
+    ] = "0",
     draws: Annotated[int, typer.Option(help="noise draws per image and SNR")] = 1,
     limit: Annotated[int, typer.Option(help="only the first so many images; 0 for all")] = 0,
     out: Annotated[Path, typer.Option(help="folder of the results; the same folder resumes")] = Path("runs/sweep"),
@@ -224,13 +227,13 @@ def sweep(
     names = tuple(name.strip() for name in methods.split(",") if name.strip())
     asked = {
         "methods": names,
-        "snr_db": tuple(_checked(arguments.number, item) for item in snr_db.split(",")),
+        "snr_db": _checked(arguments.numbers, "snr_db", snr_db),
         "draws": draws,
         "seed": _checked(arguments.seed, seed),
         "channel": channel_model,
         "channel_options": _options(channel_option),
         "told_snr_db": told_snr_db,
-        "told_above_db": told_above_db,
+        "told_above_db": _checked(arguments.numbers, "told_above_db", told_above_db),
         "options": _options(option),
         "studies": names == ALL if studies is None else studies,
         "limit": limit,
@@ -254,11 +257,16 @@ def sweep(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="folder of a sweep, with results.sqlite")]) -> None:
-    """Rebuild results.csv, summary.md and the figures of a sweep from its database."""
+def report(
+    folder: Annotated[Path, typer.Argument(help="folder of a sweep, with results.sqlite")],
+    against: Annotated[
+        str, typer.Option(help="method or reference that all are compared with; left out: the strongest reference")
+    ] = "",
+) -> None:
+    """Rebuild results.csv, statistics.csv, summary.md and the figures of a sweep from its database."""
     from services.orchestrator.report.write import write_report
 
-    console.print(_checked(write_report, folder), markup=False, highlight=False, soft_wrap=True)
+    console.print(_checked(write_report, folder, against), markup=False, highlight=False, soft_wrap=True)
 
 
 def main() -> None:

@@ -32,16 +32,25 @@ WaitSeconds = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to standard output instead of tables")]
 
 
-def number(text: str) -> float:
+def numbers(name: str, text: str) -> tuple[float, ...]:
+    """Return the numbers that commas separate.
+
+    Raises:
+        ValueError: one is none; says what it should have been.
+    """
+    return tuple(number(name, item) for item in text.split(","))
+
+
+def number(name: str, text: str) -> float:
     """Return a number.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none; says what it should have been.
     """
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"snr_db: {shown(text)} is no number") from None
+        raise ValueError(f"{name}: {shown(text)} is no number") from None
 
 
 def snr_db(text: str | float) -> float:
@@ -50,7 +59,7 @@ def snr_db(text: str | float) -> float:
     Raises:
         ValueError: it is no number or outside -30..60 dB.
     """
-    value = number(text) if isinstance(text, str) else text
+    value = number("snr_db", text) if isinstance(text, str) else text
     check_snr_db("snr_db", value)
     return value
 

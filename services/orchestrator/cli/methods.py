@@ -11,6 +11,7 @@ from typing import Any
 
 import jscc
 from jscc.cards import cards, chosen_folder
+from jscc.rates import of_highest_rate
 from services.orchestrator.cli import output
 from services.orchestrator.link.addresses import Addresses
 from services.orchestrator.link.local import LocalLink, state_folder
@@ -127,7 +128,7 @@ def of_checkpoints(folder: Path, say: Say) -> list[Listed]:
             listed.append(_of_card(card))
         except (ModuleNotFoundError, UnknownMethodError, ValueError) as error:
             say(f"{card.name}: not listed: {error}")
-    best = min(listed, key=lambda item: (-item.rho, -(item.kodak_psnr_db or 0.0), item.name), default=None)
+    best = min(of_highest_rate(listed), key=lambda item: (-(item.kodak_psnr_db or 0.0), item.name), default=None)
     return [dataclasses.replace(item, is_default=item is best) for item in listed]
 
 
@@ -138,9 +139,15 @@ def to_json(listed: Iterable[Listed], source: str) -> dict[str, Any]:
 
 def meanings(method: str) -> dict[str, str]:
     """Return what the code of a method says of its options, by name; read, not run, since running it takes seconds."""
-    path = Path(jscc.__file__).parent / "models" / f"{method}.py"
+    folder = Path(jscc.__file__).parent / "models"
+    path = folder / f"{method}.py"
     if not method.isidentifier() or not path.is_file():
         return {}
+    return _said_by(folder / "_contract.py") | _said_by(path)
+
+
+def _said_by(path: Path) -> dict[str, str]:
+    """Return what a file says of the options in it."""
     found: dict[str, str] = {}
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and node.name.endswith("Options"):

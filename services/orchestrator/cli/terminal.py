@@ -9,7 +9,7 @@ from rich.table import Table
 
 from jscc.quality.scores import why_missing
 from jscc.wire.timing import NS_PER_MS, STAGES
-from services.orchestrator.report.series import Scored, by_snr, shown_series, spread
+from services.orchestrator.report.series import Scored, by_snr, image_mean, shown_series
 from services.orchestrator.results.rows import Row
 from services.orchestrator.results.store import Results
 from services.orchestrator.sweep.estimate import Line
@@ -21,7 +21,7 @@ PERCENTILES = (50, 95, 99)
 
 
 def quality_table(row: Row, size_px: tuple[int, ...]) -> Table:
-    """Show what arrived of an image of (height, width): quality, channel, channel uses, side information, noise."""
+    """Show what arrived of an image of (height, width): quality, channel, channel uses, header, noise."""
     table = Table(title=f"{row.method} ({row.checkpoint})", show_header=False)
     table.add_row("image", f"{row.image}, {size_px[1]}x{size_px[0]} px")
     for name, metric in (("PSNR", "psnr_db"), ("SSIM", "ssim"), ("MS-SSIM", "ms_ssim"), ("LPIPS", "lpips")):
@@ -31,7 +31,13 @@ def quality_table(row: Row, size_px: tuple[int, ...]) -> Table:
     if row.options:
         table.add_row("options", " ".join(f"{name}={value}" for name, value in row.options.items()))
     table.add_row("channel uses", f"{row.channel_uses} real symbols, rho = {row.rho:.4f}")
-    table.add_row("side information", f"{row.header_bits} bits")
+    if row.header_uses is not None and row.header_share is not None:
+        share = f"{row.header_uses / row.channel_uses:.2%} of the uses, {row.header_share:.2%} of the power"
+        table.add_row("header", f"{row.header_bits} bits: {row.header_uses:.0f} symbols, {share}")
+    if row.peak_to_average_db is not None:
+        table.add_row("peak to average", f"{row.peak_to_average_db:.1f} dB")
+    if row.lost:
+        table.add_row("lost", f"the {row.lost}")
     table.add_row("noise", f"{row.noise_digest} (seed {row.seed})")
     return table
 
@@ -126,5 +132,5 @@ def sweep_table(results: Results) -> Table:
 
 
 def _quality(scored: Sequence[Scored]) -> str:
-    psnr_db, lpips = spread(scored, "psnr_db"), spread(scored, "lpips")
+    psnr_db, lpips = image_mean(scored, "psnr_db"), image_mean(scored, "lpips")
     return " ".join([f"{psnr_db.mean:.2f}" if psnr_db else "", f"({lpips.mean:.3f})" if lpips else ""]).strip()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jscc.options import ChosenOptions
+from jscc.rates import of_highest_rate
 from jscc.wire import convert
 from jscc.wire.client import Client
 from jscc.wire.v1 import symbols_pb2 as pb
@@ -103,14 +104,15 @@ class RouteTable:
     def default(self) -> str:
         """Return the served name that an empty one means.
 
-        Of those that spend most symbols it is the one whose checkpoint measured best on Kodak, then the first by name.
+        Of those of the highest rate it is the one whose checkpoint measured best on Kodak, then the first by name.
 
         Raises:
             RouteError: there is no route at all.
         """
         if not self.routes:
             raise RouteError(f"method: the link has no complete route: {'; '.join(self.unmatched.values()) or 'empty'}")
-        return min(self.routes.values(), key=lambda route: (-route.rho, -route.receiver.kodak_psnr_db, route.name)).name
+        candidates = of_highest_rate(self.routes.values())
+        return min(candidates, key=lambda route: (-route.receiver.kodak_psnr_db, route.name)).name
 
 
 def match(encoder: pb.ServiceDescription, decoders: Iterable[tuple[Client, pb.ServiceDescription]]) -> RouteTable:

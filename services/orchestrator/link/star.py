@@ -25,8 +25,8 @@ class Delivery:
         options: the method's options that were not left at their defaults, by name.
         transmitter_digest: of the checkpoint that made the symbols, as the encoder said.
         receiver_digest: of the checkpoint that decoded, as the decoder said.
-        channel_uses: real symbols sent.
-        header_bits: side information.
+        ledger: what the symbols were spent on, as the encoder said.
+        lost: what was lost, as the decoder said: "header", "payload" or "".
         noise_digest: of the realisation.
         hops: records of encoder, channel and decoder.
     """
@@ -36,8 +36,8 @@ class Delivery:
     options: ChosenOptions
     transmitter_digest: str
     receiver_digest: str
-    channel_uses: int
-    header_bits: int
+    ledger: pb.Ledger
+    lost: str
     noise_digest: str
     hops: tuple[HopRecord, ...]
 
@@ -145,7 +145,7 @@ class Star:
         )
         context.method = route.name
         decode = decoder_pb2.DecodeRequest(
-            context=context, side=sent.side, state=arrived.state, options=receive_options
+            context=context, size=_size(pixels), state=arrived.state, options=receive_options
         )
         step.what = f"the decoder at {route.decoder.address} to decode"
         decoded, received, decoder_hop = await route.decoder.exchange(
@@ -157,11 +157,15 @@ class Star:
             options=route.chosen(job.options),
             transmitter_digest=sent.checkpoint_digest,
             receiver_digest=decoded.checkpoint_digest,
-            channel_uses=arrived.channel_uses,
-            header_bits=sent.header_bits,
+            ledger=sent.ledger,
+            lost=decoded.lost,
             noise_digest=arrived.noise_digest,
             hops=(encoder_hop, channel_hop, decoder_hop),
         )
+
+
+def _size(pixels: codec.Array) -> pb.ImageSize:
+    return pb.ImageSize(height_px=pixels.shape[0], width_px=pixels.shape[1])
 
 
 def _channel(job: Job) -> pb.ChannelModel:

@@ -56,7 +56,7 @@ class Transmission:
     def rho(self) -> float:
         """Real channel uses per source sample, padding included."""
         height_px, width_px = self.original.shape[:2]
-        return bandwidth_ratio(self.delivery.channel_uses, height_px, width_px)
+        return bandwidth_ratio(self.delivery.ledger.channel_uses, height_px, width_px)
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from services.orchestrator.report.series import Spread
+from services.orchestrator.report.intervals import Mean, share_interval
 
 MISSING = "–"  # noqa: RUF001
 METRICS = {"psnr_db": ("PSNR (dB)", 2), "ssim": ("SSIM", 3), "ms_ssim": ("MS-SSIM", 3), "lpips": ("LPIPS", 3)}
@@ -28,12 +28,26 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]], *, right: bool 
     return "\n".join(f"| {' | '.join(line)} |" for line in (padded[0], ruler, *padded[1:]))
 
 
-def spread_text(found: Spread | None, digits: int) -> str:
-    """Mean ± deviation, each of them only if there is one."""
+def mean_text(found: Mean | None, digits: int) -> str:
+    """Mean ± standard error, each of them only if there is one."""
     if found is None:
         return MISSING
-    std = f"{found.std:.{digits}f}" if math.isfinite(found.std) else MISSING
-    return f"{found.mean:.{digits}f} ± {std}"
+    error = f"{found.error:.{digits}f}" if math.isfinite(found.error) else MISSING
+    return f"{found.mean:.{digits}f} ± {error}"
+
+
+def interval_text(found: Mean | None, digits: int) -> str:
+    """A mean difference with its sign and its interval, each of them only if there is one."""
+    if found is None or math.isnan(found.mean):
+        return MISSING
+    ends = f" ({found.low:+.{digits}f} to {found.high:+.{digits}f})" if math.isfinite(found.low) else ""
+    return f"{found.mean:+.{digits}f}{ends}"
+
+
+def share_text(part: int, whole: int) -> str:
+    """How many of how many, and the interval of the probability behind it in percent."""
+    low, high = share_interval(part, whole)
+    return f"{part} of {whole} ({100 * low:.0f} to {100 * high:.0f} %)"
 
 
 def difference_text(difference_db: float | None) -> str:

@@ -5,41 +5,46 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from jscc.baselines.curves import LABELS
-from services.orchestrator.report.markdown import METRICS, MISSING, count, difference_text, section, spread_text, table
+from services.orchestrator.report.markdown import (
+    METRICS,
+    MISSING,
+    count,
+    difference_text,
+    mean_text,
+    section,
+    share_text,
+    table,
+)
 from services.orchestrator.report.series import (
     Series,
-    all_series,
+    by_image,
     by_snr,
-    difference_db,
+    drawn_references,
+    image_mean,
     incomplete,
-    main_series,
-    parameters,
+    losses,
     reference_series,
     shown_series,
-    spread,
-    undelivered,
 )
 from services.orchestrator.report.studies import OptionStudy, studied
 from services.orchestrator.report.studies import studies as find_studies
-from services.orchestrator.report.style import Styles
-from services.orchestrator.results.rows import same_rate
 from services.orchestrator.results.store import Results
 
-COMPARED_AT_DB = (0.0, 10.0)
-COMPARED_WITH = ("softcast", "jpeg_adaptive")
+MOST_IMAGES = 8
+"""Of a run whose images are told one by one."""
 
 
 def quality(results: Results) -> str:
     """A table per metric, methods and references by SNR, and what the means leave out."""
     series = [*shown_series(results.rows), *reference_series(results.references)]
-    snrs_db = _compared_snrs_db(series)
+    snrs_db = compared_snrs_db(series)
     tables = [_metric_table(metric, series, snrs_db) for metric in METRICS]
-    note = "Mean ± standard deviation over the images."
+    note = "Mean ± standard error over the images, each with the mean of its draws."
     lost = _lost_table(series, snrs_db)
     return section("Quality", *tables, note if any(tables) else "", *lost, *_left_out(results, series, snrs_db))
 
 
-def _compared_snrs_db(series: Sequence[Series]) -> list[float]:
+def compared_snrs_db(series: Sequence[Series]) -> list[float]:
     """The SNRs in dB at which more than one method was sent, if there is more than one; else every SNR."""
     sent = [{row.snr_db for row in item.rows} for item in series if item.rows]
     if not sent:
@@ -52,9 +57,9 @@ def _metric_table(metric: str, series: Sequence[Series], snrs_db: Sequence[float
     heading, digits = METRICS[metric]
     lines = []
     for item in series:
-        found = {snr_db: spread(group, metric) for snr_db, group in by_snr(item.scored).items()}
+        found = {snr_db: image_mean(group, metric) for snr_db, group in by_snr(item.scored).items()}
         if any(found.get(snr_db) for snr_db in snrs_db) or item.rows:
-            cells = [spread_text(found.get(snr_db), digits) for snr_db in snrs_db]
+            cells = [mean_text(found.get(snr_db), digits) for snr_db in snrs_db]
             lines.append([item.name, f"{item.rho:.4f}", *cells])
     return table([f"{heading} at SNR", "rho", *(f"{snr_db:g} dB" for snr_db in snrs_db)], lines)
 
@@ -79,56 +84,41 @@ def _left_out(results: Results, series: Sequence[Series], snrs_db: Sequence[floa
 
 def _lost_table(series: Sequence[Series], snrs_db: Sequence[float]) -> tuple[str, str]:
     """Count for each reference and SNR the images that no file arrived of, and say how they were scored."""
-    counts = [(item, undelivered(item)) for item in series]
-    lines = [
-        [item.name, f"{item.rho:.4f}", *(str(lost.get(snr_db, 0)) for snr_db in snrs_db)]
-        for item, lost in counts
-        if any(snr_db in lost for snr_db in snrs_db)
-    ]
-    note = "Images that the channel could not carry the file of, scored as their mean colour, which comes for nothing."
+    lines = []
+    for item, lost in ((item, losses(item)) for item in series if not item.rows):
+        if any(lost.get(snr_db, (0, 0))[0] for snr_db in snrs_db):
+            cells = (share_text(*lost[snr_db]) if snr_db in lost else MISSING for snr_db in snrs_db)
+            lines.append([item.name, f"{item.rho:.4f}", *cells])
+    note = (
+        "Images that the channel could not carry the file of (95 % interval of the probability), scored as their mean"
+        " colour, which comes for nothing."
+    )
     header = ["images lost at SNR", "rho", *(f"{snr_db:g} dB" for snr_db in snrs_db)]
     return table(header, lines), note if lines else ""
 
 
-def comparison(results: Results) -> str:
-    """By how much every trained method beats or misses others of its rate, over the images that both have."""
-    header = ["PSNR less that of", "rho"]
-    header += [f"{other} at {snr_db:g} dB" for other in COMPARED_WITH for snr_db in COMPARED_AT_DB]
-    others = [*main_series(results.rows), *all_series(results.rows), *reference_series(results.references)]
-    lines, notes = [], []
-    for item in main_series(results.rows):
-        if not _is_trained(results, item):
-            continue
-        rivals = {name: _rival(item, name, others) for name in COMPARED_WITH}
-        cells = [
-            difference_text(difference_db(item, rival, snr_db) if rival else None)
-            for rival in rivals.values()
-            for snr_db in COMPARED_AT_DB
-        ]
-        lines.append([item.name, f"{item.rho:.4f}", *cells])
-        notes += [f"- {item.name}: there is no {name} at its rho" for name, rival in rivals.items() if rival is None]
-    note = "Difference of the mean PSNR in dB, over the images that both have; above zero the method is better."
-    title = "Trained methods against others of the same rate"
-    return section(title, table(header, lines), note if lines else "", "\n".join(notes))
-
-
-def _is_trained(results: Results, series: Series) -> bool:
-    count_of = parameters(results, series)
-    return Styles(results).of(series.variant).is_learned if count_of is None else count_of > 0
-
-
-def _rival(series: Series, method: str, others: Sequence[Series]) -> Series | None:
-    for other in others:  # a method's checkpoints for other rates are named after it, such as softcast_0625
-        if f"{other.method}_".startswith(f"{method}_") and same_rate(series.rho, other.rho):
-            return other
-    return None
+def each_image(results: Results) -> str:
+    """PSNR of every image by itself where there are few, so that one that a method cannot send is seen."""
+    series = [*shown_series(results.rows), *drawn_references(results.references)]
+    images = sorted({image for item in series for image in item.images})
+    if not 1 < len(images) <= MOST_IMAGES:
+        return ""
+    snrs_db, lines = compared_snrs_db(series), []
+    for item in series:
+        for snr_db, scored in by_snr(item.scored).items():
+            values = by_image(scored, "psnr_db")
+            if snr_db in snrs_db:
+                cells = (f"{values[image]:.2f}" if image in values else MISSING for image in images)
+                lines.append([item.name, f"{item.rho:.4f}", f"{snr_db:g} dB", *cells])
+    names = (name.rpartition("/")[2] for _, name in images)
+    return section("Every image", table(["PSNR (dB)", "rho", "SNR", *names], lines))
 
 
 def gain(results: Results) -> str:
     """What the SNR does to PSNR, from one end of the sweep to the other."""
     lines = []
     for series in shown_series(results.rows):
-        found = {snr_db: spread(group, "psnr_db") for snr_db, group in by_snr(series.rows).items()}
+        found = {snr_db: image_mean(group, "psnr_db") for snr_db, group in by_snr(series.rows).items()}
         means = {snr_db: value.mean for snr_db, value in found.items() if value}
         if len(means) > 1:
             low, *_, high = means
@@ -150,6 +140,6 @@ def _study_lines(study: OptionStudy, snr_db: float) -> Iterator[list[str]]:
     times_ms = study.decoder_ms(snr_db)
     for value, rows in study.points[snr_db].items():
         option = f"{study.option} = {value:g}{' *' if value == study.default else ''}"
-        scores = [spread_text(spread(rows, metric), digits) for metric, (_, digits) in METRICS.items()]
+        scores = [mean_text(image_mean(rows, metric), digits) for metric, (_, digits) in METRICS.items()]
         time_text = f"{times_ms[value]:.1f}" if value in times_ms else MISSING
         yield [study.variant, option, f"{snr_db:g}", str(len(study.images)), *scores, time_text]

@@ -3,15 +3,16 @@
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
 from jscc.baselines.curves import present
 from jscc.options import ChosenOptions
+from jscc.rates import same_rate
 from jscc.wire.timing import NS_PER_MS
-from services.orchestrator.results.rows import Reference, Row, same_rate
+from services.orchestrator.report.intervals import Mean, mean_of
+from services.orchestrator.results.rows import Reference, Row
 from services.orchestrator.results.store import Results
 
 WIRE = ("network", "deserialize", "serialize")
@@ -56,25 +57,22 @@ class Series:
         return frozenset(map(image_of, self.scored))
 
 
-class Spread(NamedTuple):
-    """Mean and standard deviation (of the population) over the images that have the metric."""
-
-    mean: float
-    std: float
-
-
-def all_series(rows: Sequence[Row]) -> list[Series]:
+def all_series(rows: Sequence[Row], by_told: bool = True) -> list[Series]:
     """Every kind of transmission by itself, in the order of the rows.
 
     Kinds differ in method and options, and in data set, channel with its options, both checkpoints, and what the
     transmitter was told; of these the name tells those that differ within a method, so no two names are alike.
+
+    Args:
+        rows: of a run.
+        by_told: False for kinds that do not differ in what the transmitter was told.
     """
     methods: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         methods[row.method].append(row)
     groups: dict[tuple[str, ChosenOptions, tuple[str, ...]], list[Row]] = defaultdict(list)
     for method, own in methods.items():
-        for row, differences in _differences(own):
+        for row, differences in _differences(own, by_told):
             groups[method, row.options, differences].append(row)
     found = []
     for (method, options, values), group in groups.items():
@@ -83,13 +81,14 @@ def all_series(rows: Sequence[Row]) -> list[Series]:
     return found
 
 
-def _differences(rows: Sequence[Row]) -> Iterator[tuple[Row, tuple[str, ...]]]:
+def _differences(rows: Sequence[Row], by_told: bool) -> Iterator[tuple[Row, tuple[str, ...]]]:
     """Say of every row of a method what tells its kind from the others of the method; a row may be of two kinds."""
     facts = [_facts(row) for row in rows]
     differ = [len(set(values)) > 1 for values in zip(*facts, strict=True)]
-    for row, values, texts in zip(rows, facts, _told(rows), strict=True):
-        for told in texts:
-            yield row, (*(value if differs else "" for value, differs in zip(values, differ, strict=True)), told)
+    told = _told(rows) if by_told else ([""] for _ in rows)
+    for row, values, texts in zip(rows, facts, told, strict=True):
+        for text in texts:
+            yield row, (*(value if differs else "" for value, differs in zip(values, differ, strict=True)), text)
 
 
 def _facts(row: Row) -> tuple[str, ...]:
@@ -100,6 +99,11 @@ def _facts(row: Row) -> tuple[str, ...]:
     return tuple(values.values())
 
 
+def told_above_db(row: Row) -> float:
+    """By how much the SNR that a transmitter was told was above the channel's, in dB, without the noise of floats."""
+    return round(row.told_snr_db - row.snr_db, 6)
+
+
 def _told(rows: Sequence[Row]) -> Iterator[list[str]]:
     """Say of every row what its transmitter was told: "" for the channel's SNR, else a fixed value or so much more.
 
@@ -107,13 +111,13 @@ def _told(rows: Sequence[Row]) -> Iterator[list[str]]:
     nothing else was told the channel's SNR.
     """
     wrong = [row for row in rows if row.told_snr_db != row.snr_db]
-    values, more = {row.told_snr_db for row in wrong}, {row.told_snr_db - row.snr_db for row in wrong}
+    values, more = {row.told_snr_db for row in wrong}, {told_above_db(row) for row in wrong}
     is_fixed = len(values) <= len(more) or not all(map(math.isfinite, more))
     is_told_right = any(row.told_snr_db == row.snr_db and row.told_snr_db not in values for row in rows)
     for row in rows:
         fixed = f"told {row.told_snr_db:g} dB"
         if row.told_snr_db != row.snr_db:
-            yield [fixed if is_fixed else f"told {row.told_snr_db - row.snr_db:+g} dB"]
+            yield [fixed if is_fixed else f"told {told_above_db(row):+g} dB"]
         elif is_fixed and row.told_snr_db in values:
             yield ["", fixed] if is_told_right else [fixed]
         else:
@@ -150,14 +154,18 @@ def drawn_references(references: Sequence[Reference]) -> list[Series]:
     return [item for item in found if present(item.variant) == item.variant or present(item.variant) not in names]
 
 
-def undelivered(series: Series) -> dict[float, int]:
-    """Of how many images no file arrived, by SNR in dB, lowest first; of references alone, and only where any."""
-    counts = {snr_db: sum(map(_is_lost, group)) for snr_db, group in by_snr(series.scored).items()}
-    return {snr_db: count for snr_db, count in counts.items() if count}
+def losses(series: Series) -> dict[float, tuple[int, int]]:
+    """Of how many images, or transmissions, something was lost, and of how many in all, by SNR in dB, lowest first.
+
+    Of a computed reference that is the file; of a transmission its header, or other bits that it sends digitally.
+    Transmissions of versions that did not say are left out.
+    """
+    told = [item for item in series.scored if isinstance(item, Reference) or item.lost is not None]
+    return {snr_db: (sum(map(_is_lost, group)), len(group)) for snr_db, group in by_snr(told).items()}
 
 
 def _is_lost(item: Scored) -> bool:
-    return isinstance(item, Reference) and not item.delivered
+    return not item.delivered if isinstance(item, Reference) else bool(item.lost)
 
 
 def by_rate(series: Iterable[Series]) -> list[list[Series]]:
@@ -195,17 +203,19 @@ def by_snr(scored: Iterable[Scored]) -> dict[float, list[Scored]]:
     return dict(sorted(groups.items()))
 
 
-def spread(scored: Iterable[Scored], metric: str) -> Spread | None:
-    """The spread of a metric over images: each image counts once, with the mean of its draws; None if none has it."""
+def by_image(scored: Iterable[Scored], metric: str) -> dict[Image, float]:
+    """A metric of the images that have it: each image counts once, with the mean of its draws."""
     images: dict[Image, list[float]] = defaultdict(list)
     for item in scored:
         if (value := getattr(item, metric)) is not None:
             images[image_of(item)].append(value)
-    if not images:
-        return None
-    values = np.array([np.mean(draws) for draws in images.values()])
-    with np.errstate(invalid="ignore"):  # runs of before have an infinite PSNR, without a deviation
-        return Spread(float(values.mean()), float(values.std()))
+    return {image: float(np.mean(draws)) for image, draws in images.items()}
+
+
+def image_mean(scored: Iterable[Scored], metric: str) -> Mean | None:
+    """The mean of a metric over the images that have it; None if none has."""
+    values = by_image(scored, metric)
+    return mean_of(list(values.values())) if values else None
 
 
 def incomplete(series: Series) -> dict[float, int]:
@@ -226,7 +236,7 @@ def curve(series: Series, metric: str, images: Collection[Image] | None = None) 
     points: dict[float, float] = {}
     for snr_db, group in by_snr(series.scored).items():
         chosen = [item for item in group if image_of(item) in wanted]
-        if wanted and {image_of(item) for item in chosen} == wanted and (found := spread(chosen, metric)):
+        if wanted and {image_of(item) for item in chosen} == wanted and (found := image_mean(chosen, metric)):
             points[snr_db] = found.mean
     return {snr_db: mean for snr_db, mean in points.items() if math.isfinite(snr_db) and math.isfinite(mean)}
 
@@ -235,14 +245,6 @@ def common_images(series: Iterable[Series]) -> frozenset[Image]:
     """The images that all of these have."""
     sets = [item.images for item in series]
     return frozenset.intersection(*sets) if sets else frozenset()
-
-
-def difference_db(series: Series, other: Series, snr_db: float) -> float | None:
-    """Mean PSNR of one less that of the other in dB, over the images that both have at this SNR; None without any."""
-    pair = [replace(item, scored=by_snr(item.scored).get(snr_db, [])) for item in (series, other)]
-    images = common_images(pair)
-    one, another = (curve(item, "psnr_db", images).get(snr_db) for item in pair)
-    return None if one is None or another is None else one - another
 
 
 def parameters(results: Results, series: Series) -> int | None:

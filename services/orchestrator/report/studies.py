@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from jscc.options import ChosenOptions
-from services.orchestrator.report.series import Image, all_series, hop_times_ms, image_of, spread
+from services.orchestrator.report.series import Image, all_series, hop_times_ms, image_mean, image_of
 from services.orchestrator.results.rows import Row
 from services.orchestrator.results.store import Results
 
@@ -37,7 +37,7 @@ class OptionStudy:
 
     def means(self, snr_db: float, metric: str) -> dict[float, float]:
         """Finite means of a quality column over the images, by value of the option."""
-        found = {value: spread(rows, metric) for value, rows in self.points[snr_db].items()}
+        found = {value: image_mean(rows, metric) for value, rows in self.points[snr_db].items()}
         return {value: item.mean for value, item in found.items() if item and math.isfinite(item.mean)}
 
     def decoder_ms(self, snr_db: float) -> dict[float, float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from services.orchestrator.report import latency, quality
+from services.orchestrator.report import air, differences, latency, mismatch, quality
 from services.orchestrator.report.markdown import MISSING, count, section, table
 from services.orchestrator.report.series import Series, shown_series
 from services.orchestrator.results.rows import Event
@@ -19,12 +19,19 @@ def write(results: Results, figures: Sequence[str]) -> str:
     Args:
         results: of one run.
         figures: a line of Markdown for every figure.
+
+    Raises:
+        ValueError: there is nothing to compare with as the settings want it, see `differences.compared`.
     """
     sections = [
         _heading(results),
         _methods(results),
+        air.spent(results),
+        air.lost(results),
         quality.quality(results),
-        quality.comparison(results),
+        quality.each_image(results),
+        differences.differences(results),
+        mismatch.mismatch(results),
         quality.gain(results),
         quality.studies(results),
         _learned(results),
@@ -62,7 +69,7 @@ def _methods(results: Results) -> str:
         [series.name, str(len(series.images)), *_cost(series), *_parameters(results, series)]
         for series in shown_series(results.rows)
     ]
-    note = "Channel uses are real symbols, rho = uses / (3 H W); header bits are what the receiver is told beside them."
+    note = "Channel uses are real symbols, the header's among them, rho = uses / (3 H W)."
     return section("Methods", table(header, lines), note if lines else "")
 
 

@@ -1,21 +1,24 @@
-"""The report of a run, rebuilt from its database alone: results.csv, summary.md and the figures."""
+"""The report of a run, rebuilt from its database alone: results.csv, statistics.csv, summary.md and the figures."""
 
+import dataclasses
 import os
 from pathlib import Path
 
 from services.orchestrator.report import summary
 from services.orchestrator.report.figures import write_figures
+from services.orchestrator.report.statistics_csv import statistics_csv
 from services.orchestrator.results.csv_text import csv_text
 from services.orchestrator.results.store import DATABASE, Store, read
 
 
-def write_report(folder: Path) -> str:
-    """Write results.csv, summary.md and figures/*.png and *.pdf into a run's folder, in place of older ones.
+def write_report(folder: Path, against: str = "") -> str:
+    """Write results.csv, statistics.csv, summary.md and figures/*.png and *.pdf into a run's folder, over older ones.
 
     A sweep may be writing to the database meanwhile.
 
     Args:
         folder: the folder of a run, with its results.sqlite.
+        against: name of the method or reference that everything is compared with; "" for the strongest reference.
 
     Returns:
         The text of summary.md.
@@ -23,6 +26,7 @@ def write_report(folder: Path) -> str:
     Raises:
         FileNotFoundError: there is no database.
         StoreError: it cannot be read.
+        ValueError: the run has nothing of the name `against`.
         OSError: a file of the report cannot be written.
     """
     database = folder / DATABASE
@@ -30,8 +34,12 @@ def write_report(folder: Path) -> str:
         raise FileNotFoundError(f"{database} is missing: no sweep has written its results there")
     with Store(database) as store:
         results = read(store)
+    if against:
+        results = dataclasses.replace(results, settings={**results.settings, "against": against})
+    statistics = statistics_csv(results)  # refuses a name before anything is written
     try:
         _replace(folder / "results.csv", csv_text(results.rows))
+        _replace(folder / "statistics.csv", statistics)
         text = summary.write(results, list(write_figures(results, folder / "figures")))
         _replace(folder / "summary.md", text)
     except OSError as error:

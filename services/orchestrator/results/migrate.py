@@ -8,6 +8,8 @@ from services.orchestrator.results.faults import StoreError
 from services.orchestrator.results.tables import SCHEMA, VERSION
 
 _FIRST_TABLES = frozenset(("results", "settings", "events", "pictures", "computed", "methods"))
+_PAID = 3
+"""The version from which on the header is in the channel uses."""
 _FIRST_HOPS = ("encoder", "channel", "decoder")
 _SCORES = "psnr_db, ssim, ms_ssim, lpips"
 _FIRST_RESULTS = (
@@ -48,15 +50,23 @@ def check_resumable(database: sqlite3.Connection, path: Path) -> None:
     """Check that a sweep can go on in a database, of this version or before it is brought to this one.
 
     Raises:
-        StoreError: its rows do not say which pixels they are of, so that nobody can tell whether they are finished.
+        StoreError: its rows do not say which pixels they are of, so that nobody can tell whether they are finished, or
+            their headers crossed no air, so that they are of another link.
     """
-    known = "WHERE image_digest = ''" if _version(database) else ""
-    for table in {"results", "computed"} & set(_tables(database)):
+    version, tables = _version(database), set(_tables(database))
+    known = "WHERE image_digest = ''" if version else ""
+    for table in {"results", "computed"} & tables:
         if database.execute(f"SELECT 1 FROM {table} {known} LIMIT 1").fetchone():
             raise StoreError(
                 f"{path} was begun by a version that kept no digests of the images: it can be reported but not resumed;"
                 " use another folder"
             )
+    paid = "WHERE header_uses IS NULL" if version >= _PAID else ""
+    if "results" in tables and database.execute(f"SELECT 1 FROM results {paid} LIMIT 1").fetchone():
+        raise StoreError(
+            f"{path} was begun by a version whose headers crossed no air: it can be reported but not resumed;"
+            " use another folder"
+        )
 
 
 def _version(database: sqlite3.Connection) -> int:

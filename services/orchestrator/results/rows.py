@@ -1,20 +1,11 @@
 """What a run keeps: transmissions, computed references, methods, pictures and events."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from jscc.options import ChosenOptions, OptionValue
 from jscc.wire.timing import STAGES, HopRecord, labelled
-
-SAME_RATE = 0.02
-"""Rates that differ by less than this share are one: padding makes them differ a little from image to image."""
-
-
-def same_rate(rho: float, other: float) -> bool:
-    """Whether two rates may be compared."""
-    return math.isclose(rho, other, rel_tol=SAME_RATE)
 
 
 class ImageKey(NamedTuple):
@@ -72,9 +63,9 @@ class Row:
         draw: which noise realisation, from 0.
         seed: of the noise, derived from the root seed, image, SNR and draw; 0 to 2**63 - 1.
         options: the method's options that were not left at their defaults.
-        rho: real symbols sent per source value, k / (3 H W).
+        rho: real symbols sent per source value, k / (3 H W), header and padding included.
         channel_uses: real symbols sent, k.
-        header_bits: side information.
+        header_bits: information that the header tells.
         noise_digest: of the noise realisation.
         psnr_db, ssim, ms_ssim, lpips: quality; None where not measured. Of LPIPS, less is better.
         total_ns: the orchestrator's clock from loading the image to the last score.
@@ -82,6 +73,10 @@ class Row:
         hops: in the order of the way, any number of them.
         started: ISO 8601.
         warm_up: True if the latencies are not to be counted.
+        header_uses: real symbols of the header, of k; None in a run of a version whose header crossed no air.
+        header_share: of the power that the header took, 0..1; likewise.
+        peak_to_average_db: of the squared symbols; likewise.
+        lost: "header" if it was lost, and the image with it; "payload" if other bits were; "" if nothing; likewise.
     """
 
     dataset: str
@@ -111,6 +106,10 @@ class Row:
     hops: tuple[HopRecord, ...]
     started: str
     warm_up: bool
+    header_uses: float | None = None
+    header_share: float | None = None
+    peak_to_average_db: float | None = None
+    lost: str | None = None
 
     @property
     def key(self) -> Key:

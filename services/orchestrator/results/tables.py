@@ -13,7 +13,7 @@ from jscc.options import ChosenOptions, OptionValue
 from jscc.wire.timing import HopRecord
 from services.orchestrator.results.rows import ImageKey, Key, MethodInfo, Reference, ReferenceKey, Row
 
-VERSION = 2
+VERSION = 3
 """`PRAGMA user_version` of the tables below."""
 
 T = TypeVar("T")
@@ -24,6 +24,7 @@ _SQL_TYPES: Mapping[Any, str] = {
     bool: "INTEGER NOT NULL",
     float: "REAL NOT NULL",
     float | None: "REAL",
+    str | None: "TEXT",
     ChosenOptions: "TEXT NOT NULL",
     Mapping[str, OptionValue]: "TEXT NOT NULL",
     Mapping[str, tuple[float, ...]]: "TEXT NOT NULL",

@@ -31,6 +31,8 @@ class Point(NamedTuple):
     image: ImageRef
     snr_db: float
     draw: int
+    above_db: float = 0.0
+    """By how much the SNR that the transmitter is told is above the channel's."""
 
     def job(self, spec: SweepSpec) -> Job:
         """Return what is asked of the link."""
@@ -38,7 +40,7 @@ class Point(NamedTuple):
             image_id=self.image.id,
             method=self.kind.method,
             snr_db=self.snr_db,
-            told_snr_db=spec.told(self.snr_db),
+            told_snr_db=spec.told(self.snr_db, self.above_db),
             channel=spec.channel,
             channel_options=spec.channel_options,
             options=self.kind.options,
@@ -99,20 +101,21 @@ def all_points(spec: SweepSpec, images: Sequence[ImageRef], routes: Mapping[str,
     Raises:
         ValueError: there are more than MAX_TRANSMISSIONS, or no method has an option.
     """
-    count = len(images) * len(spec.methods) * len(spec.snr_db) * spec.draws
+    count = len(images) * len(spec.methods) * len(spec.snr_db) * spec.draws * len(spec.told_above_db)
     if count > MAX_TRANSMISSIONS:
         raise ValueError(f"sweep: {count} transmissions, the limit is {MAX_TRANSMISSIONS}; sweep in several runs")
     _check_options(spec.options, routes.values())
     kinds = [_kind(name, routes[name], spec.options) for name in spec.methods]
     points = [
-        Point(kind, image, snr_db, draw)
+        Point(kind, image, snr_db, draw, above_db)
         for draw in range(spec.draws)
+        for above_db in spec.told_above_db
         for snr_db in spec.snr_db
         for kind in kinds
         for image in images
     ]
     if spec.studies:
-        points += [point for name in spec.methods for point in _study_points(name, routes[name], images)]
+        points += [point for name in spec.methods for point in _study_points(name, routes[name], images, spec)]
     return list(dict.fromkeys(points))
 
 
@@ -142,9 +145,9 @@ def evenly_spread(images: Sequence[ImageRef], count: int) -> list[ImageRef]:
     return [images[(2 * number + 1) * len(images) // (2 * count)] for number in range(count)]
 
 
-def _study_points(name: str, route: Route, images: Sequence[ImageRef]) -> list[Point]:
+def _study_points(name: str, route: Route, images: Sequence[ImageRef], spec: SweepSpec) -> list[Point]:
     return [
-        Point(_kind(name, route, convert.plain_options(study.options)), image, snr_db, 0)
+        Point(_kind(name, route, convert.plain_options(study.options)), image, snr_db, 0, spec.told_above_db[0])
         for study in route.receiver.studies
         for snr_db in study.snr_db
         for image in evenly_spread(images, study.images)

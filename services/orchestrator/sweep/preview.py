@@ -72,7 +72,9 @@ class Preview:
     def of_studies(self) -> int:
         """How many of the transmissions are there for the methods' studies alone."""
         spec = self.plan.spec
-        each = len(self.run.dataset.images) * len(spec.methods) * len(spec.snr_db) * spec.draws
+        each = (
+            len(self.run.dataset.images) * len(spec.methods) * len(spec.snr_db) * spec.draws * len(spec.told_above_db)
+        )
         return self.all_transmissions.total - each
 
     def to_json(self) -> dict[str, Any]:

@@ -59,8 +59,8 @@ def row_of(transmission: Transmission, dataset: str, warm_up: bool = False) -> R
         seed=job.seed,
         options=delivery.options,
         rho=transmission.rho,
-        channel_uses=delivery.channel_uses,
-        header_bits=delivery.header_bits,
+        channel_uses=delivery.ledger.channel_uses,
+        header_bits=delivery.ledger.header_bits,
         noise_digest=delivery.noise_digest,
         psnr_db=scores.psnr_db,
         ssim=scores.ssim,
@@ -72,6 +72,10 @@ def row_of(transmission: Transmission, dataset: str, warm_up: bool = False) -> R
         hops=delivery.hops,
         started=transmission.started,
         warm_up=warm_up,
+        header_uses=delivery.ledger.header_uses,
+        header_share=delivery.ledger.header_share,
+        peak_to_average_db=delivery.ledger.peak_to_average_db,
+        lost=delivery.lost,
     )
 
 

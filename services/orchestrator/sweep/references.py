@@ -4,7 +4,6 @@ They are computed here, not transmitted: no symbol crosses the link for them.
 """
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +15,16 @@ from typing import NamedTuple
 from jscc.baselines import bounds, codecs, ideal
 from jscc.baselines.curves import CURVES, DESIGN_SNR_DB, GAUSSIAN, present
 from jscc.baselines.spectrum import Spectrum, measure_spectrum
+from jscc.cancel import Cancellation, check, working_for
 from jscc.data import Dataset, ImageRef
 from jscc.images import Pixels, encode_png, read_image
 from jscc.machine import cores
 from jscc.quality.lpips import Lpips
 from jscc.quality.scores import MAX_PSNR_DB, Scores, psnr_db, score
+from jscc.rates import same_rate
 from services.orchestrator.results.database import when_free
 from services.orchestrator.results.faults import StoreError
-from services.orchestrator.results.rows import ImageKey, Picture, Reference, same_rate
+from services.orchestrator.results.rows import ImageKey, Picture, Reference
 from services.orchestrator.results.store import Store
 from services.orchestrator.sweep.estimate import Line
 from services.orchestrator.sweep.plan import shown_image
@@ -149,7 +150,7 @@ class ReferenceRun:
         Yields:
             How many references are there, earlier ones included.
         """
-        done, results, stop = self.total - self.left, asyncio.Queue[_Result | BaseException](), threading.Event()
+        done, results, caller = self.total - self.left, asyncio.Queue[_Result | BaseException](), Cancellation()
         loop = asyncio.get_running_loop()
 
         def hand_over(item: _Result | BaseException) -> None:
@@ -158,7 +159,7 @@ class ReferenceRun:
         pool = ThreadPoolExecutor(cores(), "reference")
         try:
             for unit in self._units:
-                pool.submit(self._work, unit, hand_over, stop)
+                pool.submit(self._work, unit, hand_over, caller)
             while done < self.total:
                 result = await results.get()
                 if isinstance(result, BaseException):
@@ -167,7 +168,7 @@ class ReferenceRun:
                 done += 1
                 yield done
         finally:
-            stop.set()
+            caller.cancel()
             await asyncio.to_thread(pool.shutdown, cancel_futures=True)
             self._keep_rest(results)
 
@@ -179,15 +180,15 @@ class ReferenceRun:
                 with suppress(StoreError):  # what ended the run is told, and the next one computes it again
                     self._store.add_reference(*result)
 
-    def _work(self, unit: Unit, hand_over: Callable[[_Result | BaseException], None], stop: threading.Event) -> None:
+    def _work(self, unit: Unit, hand_over: Callable[[_Result | BaseException], None], caller: Cancellation) -> None:
         try:
             original = read_image(unit.image.path)
             compute = self._gaussian if unit.source == GAUSSIAN else self._coded
-            for result in compute(unit, original):
-                hand_over(result)
-                if stop.is_set():
-                    return
-        except BaseException as error:  # the run raises it
+            with working_for(caller):
+                for result in compute(unit, original):
+                    hand_over(result)
+                    check()
+        except BaseException as error:  # the run raises it, unless it has ended
             hand_over(error)
 
     def _gaussian(self, unit: Unit, original: Pixels) -> Iterator[_Result]:
@@ -241,7 +242,7 @@ class ReferenceRun:
 
 
 def distinct_rates(rhos: Sequence[float]) -> tuple[float, ...]:
-    """Return the rates, highest first, each once (see rows.same_rate)."""
+    """Return the rates, highest first, each once (see jscc.rates)."""
     kept: list[float] = []
     for rho in sorted(rhos, reverse=True):
         if not any(same_rate(rho, other) for other in kept):

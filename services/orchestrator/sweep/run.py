@@ -191,7 +191,8 @@ class Sweep:
 
     def _pictures(self, row: Row, point: Point, transmission: Transmission) -> list[Picture]:
         shown = shown_image(self._dataset.images)
-        if point.image != shown or point.draw or point.kind.options or point.snr_db not in self.spec.shown_snr_db:
+        is_first = point.draw == 0 and point.above_db == self.spec.told_above_db[0] and not point.kind.options
+        if not is_first or point.image != shown or point.snr_db not in self.spec.shown_snr_db:
             return []
         original = Picture(row.image_key, encode_png(transmission.original))
         return [original, Picture(row.key, encode_png(transmission.delivery.pixels))]

@@ -37,7 +37,8 @@ class SweepSpec:
         channel: name of the channel.
         channel_options: its options by name.
         told_snr_db: what the transmitter is told at every SNR, -30..60 dB; None for what told_above_db says.
-        told_above_db: by how much the SNR that the transmitter is told is above the channel's; 0 for the truth.
+        told_above_db: by how much the SNR that the transmitter is told is above the channel's, 1 to MAX_SNRS different
+            values, each swept; 0 for the truth. Studies are told the first.
         options: options by name, each for the methods that have it.
         studies: whether the methods' studies are sent too, each with the first noise draw.
         limit: only the first so many images; 0 for all.
@@ -52,7 +53,7 @@ class SweepSpec:
     channel: str = "awgn"
     channel_options: Mapping[str, Any] = field(default_factory=dict)
     told_snr_db: float | None = None
-    told_above_db: float = 0.0
+    told_above_db: tuple[float, ...] = (0.0,)
     options: Mapping[str, Any] = field(default_factory=dict)
     studies: bool = False
     limit: int = 0
@@ -68,13 +69,7 @@ class SweepSpec:
         """
         if len(set(self.methods)) != len(self.methods):
             raise ValueError(f"methods: expected different names, got {', '.join(self.methods)[:100]}")
-        if not 1 <= len(self.snr_db) <= MAX_SNRS or len(set(self.snr_db)) != len(self.snr_db):
-            raise ValueError(f"snr_db: expected 1 to {MAX_SNRS} different values, got {len(self.snr_db)}")
-        if self.told_snr_db is not None and self.told_above_db:
-            raise ValueError("told_snr_db: give it or told_above_db, not both")
-        for snr_db in self.snr_db:
-            check_snr_db("snr_db", snr_db)
-            check_snr_db("told_snr_db" if self.told_above_db == 0 else "snr_db + told_above_db", self.told(snr_db))
+        self._check_snrs()
         check_seed(self.seed)
         for name, low, high in (
             ("draws", 1, MAX_DRAWS),
@@ -88,9 +83,21 @@ class SweepSpec:
             kind = channels.load(self.channel)
             config.from_mapping(kind.options_type, self.channel_options, f"channel {self.channel}")
 
-    def told(self, snr_db: float) -> float:
-        """Return the SNR in dB that the transmitter is told when the channel has snr_db."""
-        return snr_db + self.told_above_db if self.told_snr_db is None else self.told_snr_db
+    def _check_snrs(self) -> None:
+        for name, values in (("snr_db", self.snr_db), ("told_above_db", self.told_above_db)):
+            if not 1 <= len(values) <= MAX_SNRS or len(set(values)) != len(values):
+                raise ValueError(f"{name}: expected 1 to {MAX_SNRS} different values, got {len(values)}")
+        if self.told_snr_db is not None and self.told_above_db != (0.0,):
+            raise ValueError("told_snr_db: give it or told_above_db, not both")
+        for snr_db in self.snr_db:
+            check_snr_db("snr_db", snr_db)
+            for above_db in self.told_above_db:
+                name = "told_snr_db" if above_db == 0 else "snr_db + told_above_db"
+                check_snr_db(name, self.told(snr_db, above_db))
+
+    def told(self, snr_db: float, above_db: float) -> float:
+        """Return the SNR in dB that the transmitter is told when the channel has snr_db; above_db of told_above_db."""
+        return snr_db + above_db if self.told_snr_db is None else self.told_snr_db
 
     def resolved(self, table: "RouteTable") -> "SweepSpec":
         """Return this with the served names of a link in place of ALL or nothing.

@@ -15,7 +15,11 @@ from jscc.signals import Layout, Side
 
 
 def side(height_px: int = 4, width_px: int = 5, codes: int = 1, code_bits: int = 8) -> Side:
-    return Side(height_px, width_px, torch.zeros(1, codes), code_bits)
+    return Side.told(torch.zeros(1, 3, height_px, width_px), torch.zeros(1), 0, torch.zeros(1, codes), code_bits)
+
+
+def layout(slots: int, code_count: int, code_bits: int) -> Layout:
+    return Layout(slots + 128, slots, code_count, code_bits, words=1, has_body=False)
 
 
 @pytest.mark.parametrize(
@@ -227,16 +231,35 @@ def test_the_gradient_passes_straight_through_the_rounding() -> None:
     torch.testing.assert_close(value.grad, torch.tensor(expected, dtype=torch.float64))
 
 
-def test_header_bits_count_the_sizes_and_every_code() -> None:
-    assert side(codes=0).header_bits == 24
-    assert side(codes=1, code_bits=8).header_bits == 32
-    assert side(codes=10, code_bits=3).header_bits == 54
-    assert 2**limits.SIZE_BITS == limits.MAX_SIDE_PX
+def test_every_told_snr_is_a_code_of_its_header_field() -> None:
+    """The span of 90 dB in sixteenths of an octave, 0.188 dB: codes 0..478, which fit 9 bits; what is beyond is cut."""
+    snr_db = torch.tensor([-99.0, limits.MIN_SNR_DB, 0.0, limits.MAX_SNR_DB, 99.0])
+    assert signals.snr_code(snr_db).tolist() == [0, 0, 159, 478, 478]
+    assert [signals.snr_code_of(value) for value in snr_db.tolist()] == [0, 0, 159, 478, 478]
+    codes = torch.arange(479)
+    powers = signals.told_noise_power(codes).double()
+    torch.testing.assert_close(powers[16:] / powers[:-16], torch.full((463,), 0.5).double(), rtol=1e-6, atol=0)
+    assert torch.equal(signals.snr_code(-10 * powers.log10()), codes)
+
+
+def test_side_information_without_a_body_is_what_was_told() -> None:
+    told = Side.told(torch.zeros(2, 3, 7, 9), torch.tensor([-30.0, 60.0]), 12, torch.ones(2, 3), 5)
+    assert (told.height_px, told.width_px, told.code_bits, told.body, told.payload) == (7, 9, 5, (), None)
+    assert (told.snr_code.tolist(), told.margin_code.tolist(), told.body_bytes.tolist()) == (
+        [0, 478],
+        [12] * 2,
+        [0] * 2,
+    )
+
+
+@pytest.mark.parametrize(("words", "word_uses"), [(1, 128), (3, 256)])
+def test_the_words_share_what_the_slots_leave(words: int, word_uses: int) -> None:
+    assert Layout(500 + words * word_uses, 500, 1, 8, words, has_body=False).word_uses == word_uses
 
 
 def test_a_message_of_the_right_size_is_accepted() -> None:
-    signals.check_received(torch.zeros(1, 12), side(), Layout(12, 1, 8))
-    signals.check_received(torch.zeros(1, 12), side(codes=0, code_bits=5), Layout(12, 0, 8))  # no code, no width
+    signals.check_received(torch.zeros(1, 12), side(), layout(12, 1, 8))
+    signals.check_received(torch.zeros(1, 12), side(codes=0, code_bits=5), layout(12, 0, 8))  # no code, no width
 
 
 @pytest.mark.parametrize(
@@ -251,6 +274,6 @@ def test_a_message_of_the_right_size_is_accepted() -> None:
 )
 def test_a_message_of_another_size_is_refused_by_field(symbols: int, received: Side, words: list[str]) -> None:
     with pytest.raises(ValueError, match=r"^(symbols|side\.codes): ") as refusal:
-        signals.check_received(torch.zeros(1, symbols), received, Layout(12, 1, 8))
+        signals.check_received(torch.zeros(1, symbols), received, layout(12, 1, 8))
     for word in words:
         assert word in str(refusal.value)

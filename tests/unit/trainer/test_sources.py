@@ -18,6 +18,7 @@ from PIL import Image
 from trainer_runs import LIMITED, begin, finish, make_photos, train, truncated, write_recipe
 
 from jscc.data import div2k
+from jscc.data.validation import ListedPhoto
 from trainer import __main__ as command_line
 from trainer import prepare, run_folder, settings, sources
 
@@ -83,13 +84,26 @@ class TestPhotos:
         assert [path.name for path in sources.find((str(tmp_path),))] == ["000.png", "001.png"]
 
     def test_split_is_disjoint_complete_and_independent_of_order(self) -> None:
-        names = tuple(f"{number:03}.webp" for number in range(847))
-        training, validation = sources.split(names, 25)
+        paths = [Path(f"{number:03}.webp") for number in range(847)]
+        training, validation = sources.split(paths, 25)
         assert len(validation) == 34
         assert sorted(training + validation) == list(range(847))
-        backwards, held_out = sources.split(names[::-1], 25)
-        assert {names[index] for index in validation} == {names[::-1][index] for index in held_out}
+        backwards, held_out = sources.split(paths[::-1], 25)
+        assert {paths[index] for index in validation} == {paths[::-1][index] for index in held_out}
         assert len(backwards) == len(training)
+
+    def test_the_validation_set_is_held_out_and_under_another_name_refused(self, tmp_path: Path) -> None:
+        """Of five photos the second and a copy of it in another folder; every 25th by name would be the first."""
+        paths = list(sources.find((str(self.folder(tmp_path, 5)),)))
+        png = paths[1].read_bytes()
+        listed = [ListedPhoto("001.png", len(png), hashlib.sha256(png).hexdigest())]
+        copy = tmp_path / "copies" / "001.png"
+        copy.parent.mkdir()
+        copy.write_bytes(png)
+        assert sources.split([*paths, copy], 25, listed) == ([0, 2, 3, 4], [1, 5])
+        (tmp_path / "mine.png").write_bytes(png)
+        with pytest.raises(ValueError, match=r"^data: .*mine\.png is 001\.png of the validation set, which is never"):
+            sources.split([*paths, tmp_path / "mine.png"], 25, listed)
 
     def test_spread(self) -> None:
         assert sources.evenly_spread(34, 16) == sorted(set(sources.evenly_spread(34, 16)))

@@ -10,7 +10,16 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from services.orchestrator.report.figures import cliff, convergence, latency, parameters, quality, tradeoff, visual
+from services.orchestrator.report.figures import (
+    cliff,
+    convergence,
+    differences,
+    latency,
+    parameters,
+    quality,
+    tradeoff,
+    visual,
+)
 from services.orchestrator.report.figures.canvas import NoDataError, print_style, save
 from services.orchestrator.results.store import Results
 
@@ -24,6 +33,7 @@ class Drawing(NamedTuple):
 
 FIGURES: Mapping[str, Drawing] = {
     "psnr_vs_snr_all_methods": Drawing("PSNR over SNR, all methods", partial(quality.draw, metric="psnr_db")),
+    "psnr_differences": Drawing("Paired differences of PSNR, with intervals", differences.draw),
     "cliff_effect_annotated": Drawing("The cliff of a fixed rate", cliff.draw),
     "param_efficiency": Drawing("PSNR over number of parameters", parameters.draw),
     "model_based_convergence": Drawing("PSNR over number of iterations", convergence.draw),

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jscc.baselines.curves import DESIGN_SNR_DB
+from jscc.rates import same_rate
 from services.orchestrator.report.figures.canvas import (
     AXIS_LABELS,
     NoDataError,
@@ -27,7 +28,6 @@ from services.orchestrator.report.series import (
     main_series,
 )
 from services.orchestrator.report.style import Style, Styles
-from services.orchestrator.results.rows import same_rate
 from services.orchestrator.results.store import Results
 
 LEAST_DROP_DB = 3.0

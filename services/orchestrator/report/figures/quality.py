@@ -1,5 +1,6 @@
 """Quality over SNR: every method and reference that has the metric, a panel per rate."""
 
+import math
 from collections.abc import Collection, Mapping
 
 from matplotlib.axes import Axes
@@ -16,7 +17,16 @@ from services.orchestrator.report.figures.canvas import (
     rho_text,
     tick_snrs,
 )
-from services.orchestrator.report.series import Series, by_rate, curve, drawn_references, main_series, undelivered
+from services.orchestrator.report.series import (
+    Series,
+    by_rate,
+    by_snr,
+    curve,
+    drawn_references,
+    image_mean,
+    losses,
+    main_series,
+)
 from services.orchestrator.report.style import Styles
 from services.orchestrator.results.store import Results
 
@@ -26,7 +36,7 @@ _LOST = "; a number: images whose file did not fit"
 
 
 def draw(results: Results, metric: str) -> Figure:
-    """Draw the mean of a metric over the images as a function of SNR.
+    """Draw the mean of a metric over the images as a function of SNR; bars are standard errors of what was sent.
 
     Args:
         results: of one run.
@@ -51,6 +61,7 @@ def draw(results: Results, metric: str) -> Figure:
     for axes, panel in zip(grid[:, 0], panels, strict=True):
         for item in panel:
             plot(axes, curve(item, metric), styles.of(item.variant), marked=sent_db)
+            _errors(axes, item, metric, styles.of(item.variant).color)
             lost += _count_lost(axes, item, curve(item, metric), sent_db, styles.of(item.variant).color)
         axes.set_ylabel(AXIS_LABELS[metric])
         axes.set_title(f"{rho_text(_rho(panel))}: {facts(panel, _images(panel))}")
@@ -60,13 +71,22 @@ def draw(results: Results, metric: str) -> Figure:
     return figure
 
 
+def _errors(axes: Axes, item: Series, metric: str, color: str) -> None:
+    """Draw the standard error over the images about the means of what was sent; those of all curves would hide them."""
+    means = [(snr_db, image_mean(by_snr(item.rows).get(snr_db, ()), metric)) for snr_db in curve(item, metric)]
+    sure = [(snr_db, mean) for snr_db, mean in means if mean and math.isfinite(mean.error)]
+    low, high = [mean.mean - mean.error for _, mean in sure], [mean.mean + mean.error for _, mean in sure]
+    axes.vlines([snr_db for snr_db, _ in sure], low, high, colors=color, linewidth=0.5, alpha=0.6)
+
+
 def _count_lost(
     axes: Axes, item: Series, points: Mapping[float, float], shown_db: Collection[float], color: str
 ) -> int:
     """Write beside the points of a link that follows the SNR how many images were lost there; return their sum."""
     if item.variant.endswith("_fixed"):  # its cliff is what it is shown for
         return 0
-    counts = {snr_db: lost for snr_db, lost in undelivered(item).items() if snr_db in points and snr_db in shown_db}
+    every = {} if item.rows else losses(item)
+    counts = {snr_db: lost for snr_db, (lost, _) in every.items() if lost and snr_db in points and snr_db in shown_db}
     for snr_db, lost in counts.items():
         axes.annotate(str(lost), (snr_db, points[snr_db]), (4, -7), textcoords="offset points", color=color)
     return sum(counts.values())

@@ -11,9 +11,10 @@ from factories import REPOSITORY
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jscc import signals
+from jscc import cancel, signals
 from jscc.baselines import codecs, ideal
 from jscc.baselines.ideal import LOOKAHEAD, Choice, CodedImage
+from jscc.cancel import AbandonedError, Cancellation
 from jscc.images import Pixels, read_image
 from jscc.quality.scores import psnr_db
 
@@ -216,6 +217,16 @@ def test_a_fixed_rate_gains_nothing_from_a_better_channel() -> None:
 def test_a_design_that_nothing_fits_fails_on_every_channel() -> None:
     sent = ideal.fixed_rate(CodedImage(two_colours(), "webp"), 0.01, -20.0, 60.0)
     assert (sent.decoded, sent.choice) == (False, None)
+
+
+def test_no_file_is_begun_that_nobody_waits_for() -> None:
+    image, caller = CodedImage(photograph(), "jpeg"), Cancellation()
+    made = image.file(Choice(30))
+    caller.cancel()
+    with cancel.working_for(caller):
+        assert image.file(Choice(30)) is made
+        with pytest.raises(AbandonedError):
+            image.best(10_000)
 
 
 def test_the_squared_error_is_exact() -> None:

@@ -4,6 +4,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from jscc.quality.scores import psnr_db
 INSTALLED = importlib.util.find_spec("imageio_ffmpeg") is not None
 needs_ffmpeg = pytest.mark.skipif(not INSTALLED, reason="imageio-ffmpeg (extra codecs) is not installed")
 every_codec = pytest.mark.parametrize("codec", ["hevc", "vvc"])
+BLACK = ("-f", "lavfi", "-i", "color")
 START = re.compile(b"\0\0\1")
 
 
@@ -69,6 +71,18 @@ def test_a_bitstream_is_parameter_sets_and_one_picture(codec: str) -> None:
 
 
 @needs_ffmpeg
+def test_a_weight_of_one_is_the_encoders_own() -> None:
+    """HEVC with our tables times 1 makes the bitstream of HEVC without any; a larger weight saves bits."""
+    pixels, ours = waves(64, 64), video.HEVC.encoder(video.QualityStep(30, 1.0))
+    own = [argument.replace(":lambda-file=weights.txt", "") for argument in ours.arguments]
+    assert own != list(ours.arguments)
+    steps = (video.QualityStep(30, 1.1), video.QualityStep(30, 1.0))
+    files = [replace(video.HEVC, steps=steps).encode(pixels, at, 0) for at in range(2)]
+    assert files[1] == replace(video.HEVC, steps=steps, encoder=lambda step: video.Call(own)).encode(pixels, 1, 0)
+    assert len(files[0]) < len(files[1])
+
+
+@needs_ffmpeg
 @every_codec
 @pytest.mark.parametrize("size_px", [(1, 1), (17, 9), (2, 300)])
 def test_any_size_comes_back_and_no_other(codec: str, size_px: tuple[int, int]) -> None:
@@ -117,14 +131,14 @@ def test_what_is_no_bitstream_is_an_error(codec: str) -> None:
 def test_what_ffmpeg_says_is_said() -> None:
     """Such as that of another ffmpeg than the package's own, which may lack an encoder."""
     with pytest.raises(RuntimeError, match=r"^ffmpeg: Unknown encoder 'nosuch'$"):
-        video._run(("-f", "lavfi", "-i", "color", "-frames:v", "1", "-c:v", "nosuch", "-f", "hevc", "pipe:1"), b"", 1)
+        video._run(video.Call((*BLACK, "-frames:v", "1", "-c:v", "nosuch", "-f", "hevc", "pipe:1")), b"", 1)
 
 
 @needs_ffmpeg
 def test_an_ffmpeg_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "_SECONDS", 0.0)
-    with pytest.raises(RuntimeError, match=r"^ffmpeg: not done within 0 s$"):
-        video._run(("-re", "-f", "lavfi", "-i", "color", "-f", "null", "pipe:1"), b"", 1)
+    with pytest.raises(TimeoutError, match=r"^ffmpeg: not done within 0 s$"):
+        video._run(video.Call(("-re", *BLACK, "-f", "null", "pipe:1")), b"", 1)
 
 
 WITHOUT_FFMPEG = """

@@ -8,6 +8,7 @@ from scipy import stats
 
 from jscc import channels
 from jscc.channels import Realisation, UnknownChannelError
+from jscc.channels._amplifier import amplified
 from jscc.channels.awgn import Awgn
 from jscc.channels.noiseless import Noiseless
 from jscc.draws import Draws
@@ -149,3 +150,46 @@ def test_awgn_does_not_read_other_devices() -> None:
     Awgn(torch.empty(3, device="meta"))  # whose values cannot be read at all
     with pytest.raises(ValueError, match=r"outside -30\.\.60 dB"):
         Awgn(torch.tensor([100.0]))
+
+
+@pytest.mark.parametrize("papr_db", [0.5, 3.0, 6.0, 10.0])
+def test_an_amplifier_leaves_of_gaussian_symbols_what_theory_says(papr_db: float) -> None:
+    """Of N(0, 1) clipped at c, P = 1 - 2 Q(c) - 2 c phi(c) + 2 c^2 Q(c) is left of the power, and the part that is
+    proportional to what was sent is E[s clip(s)] = 1 - 2 Q(c) (Bussgang); both over sqrt(P) for the power to be 1.
+    """
+    c = 10 ** (papr_db / 20)
+    tail, density = stats.norm.sf(c), stats.norm.pdf(c)
+    left = 1 - 2 * tail - 2 * c * density + 2 * c**2 * tail
+    s = torch.randn(1, 1_000_000, generator=generator(), dtype=torch.float64)
+    sent = amplified(s, papr_db)
+    assert float(sent.square().mean()) == pytest.approx(float(s.square().mean()), rel=1e-9)
+    assert float((s * sent).mean()) == pytest.approx((1 - 2 * tail) / math.sqrt(left), rel=0.01)
+    assert float(sent.abs().max()) == pytest.approx(c / math.sqrt(left), rel=0.01)
+
+
+def test_what_peaks_less_than_the_limit_is_left_as_it_is_and_zeros_stay() -> None:
+    s = torch.tensor([[1.0, -1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0], [2.0, 0.0, 0.0, 0.0]])
+    sent = amplified(s, 3.0)
+    assert torch.equal(sent[:2], s[:2])
+    # One of four: its amplitude is 6 dB above the root mean square; it is clipped, and amplified back to its power.
+    torch.testing.assert_close(sent[2], s[2])
+    assert amplified(s, 0.0) is s
+
+
+def test_a_limit_of_peaks_changes_what_is_sent_and_not_the_noise() -> None:
+    options = channels.load("awgn").options_type(papr_db=3.0)
+    s = torch.randn(2, 4096, generator=generator())
+    limited, free = (channels.load("awgn").make(torch.tensor([5.0, 10.0]), given) for given in (options, None))
+    drawn = limited.draw(s.shape, draws(1))
+    assert drawn.digest == free.draw(s.shape, draws(1)).digest
+    y, truth = limited.apply(s, drawn)
+    expected, plain = free.apply(amplified(s, 3.0), drawn)
+    torch.testing.assert_close(y, expected)
+    assert torch.equal(truth.noise_power, plain.noise_power)
+    assert not torch.allclose(amplified(s, 3.0), s)
+
+
+@pytest.mark.parametrize("papr_db", [-1.0, 60.5, math.nan])
+def test_a_limit_out_of_its_range_is_refused(papr_db: float) -> None:
+    with pytest.raises(ValueError, match=r"^channel awgn: papr_db must be in 0\.\.60, 0 for no limit, got "):
+        channels.make("awgn", torch.tensor([5.0]), {"papr_db": papr_db})

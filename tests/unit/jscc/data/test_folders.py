@@ -47,7 +47,7 @@ def test_samples_come_with_the_package_and_are_those_that_they_were() -> None:
     for ref in refs:
         assert ref.path.name in notice
         assert hashlib.sha256(ref.path.read_bytes()).hexdigest() in notice
-    (pattern,) = PROJECT["tool"]["setuptools"]["package-data"]["jscc.data"]
+    pattern, _ = PROJECT["tool"]["setuptools"]["package-data"]["jscc.data"]
     shipped = set((samples.FOLDER.parent).glob(pattern))
     assert {*(ref.path for ref in refs), samples.FOLDER / "NOTICE"} == shipped
     assert sum(path.stat().st_size for path in shipped) < 3_000_000
@@ -90,7 +90,9 @@ def test_folder_without_images_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(DatasetError, match=r"dataset: 'kodok' is neither a folder nor one of: kodak, samples"):
+    with pytest.raises(
+        DatasetError, match=r"dataset: 'kodok' is neither a folder nor one of: kodak, samples, synthetic, validation"
+    ):
         open_dataset("kodok")
 
 
@@ -101,7 +103,9 @@ def test_names_can_be_opened() -> None:
 
 @pytest.mark.parametrize("name", ["x" * 300, "a/" * 5000, "a\0b", "~nobody-of-this-name/x", "", "~" * 300])
 def test_name_that_no_folder_has_is_refused_and_cut(name: str) -> None:
-    with pytest.raises(DatasetError, match=r"dataset: .* is neither a folder nor one of: kodak, samples") as caught:
+    with pytest.raises(
+        DatasetError, match=r"dataset: .* is neither a folder nor one of: kodak, samples, synthetic, validation"
+    ) as caught:
         open_dataset(name)
     assert len(str(caught.value)) < 200
 
@@ -167,8 +171,8 @@ def test_stranger_is_offered_named_sets_and_folders_below_the_root(root: Path) -
 )
 def test_every_refusal_of_a_stranger_is_one_sentence(root: Path, name: str) -> None:
     sentence = (
-        f"dataset: {name[:100]!r} is not offered; expected one of: kodak, samples, or a folder of images below "
-        "JSCC_DATA by its relative name of at most 100 characters"
+        f"dataset: {name[:100]!r} is not offered; expected one of: kodak, samples, synthetic, validation, or a folder "
+        "of images below JSCC_DATA by its relative name of at most 100 characters"
     )
     for offered in (root, None):
         with pytest.raises(DatasetError) as caught:

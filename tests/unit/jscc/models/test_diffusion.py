@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from jscc import cancel
 from jscc.cancel import AbandonedError, Cancellation
 from jscc.draws import Draws
+from jscc.framing.frame import Arrived
 from jscc.models import _contract, deepjscc, diffusion
-from jscc.models._contract import Received, Score
+from jscc.models._contract import Score
 from jscc.models.diffusion import Config, ReceiveOptions, Receiver
 from jscc.signals import ChannelState, Side
 
@@ -32,7 +33,12 @@ def receiver() -> Receiver:
 def received(count: int = 1, side_px: int = 32) -> tuple[Tensor, Side, ChannelState]:
     generator = torch.Generator().manual_seed(1)
     y = torch.randn(count, 4 * (side_px // 16) ** 2, generator=generator)
-    return y, Side(side_px, side_px, torch.full((count, 1), 128.0), 8), ChannelState(torch.full((count,), 0.5))
+    return y, told(side_px, side_px, count), ChannelState(torch.full((count,), 0.5))
+
+
+def told(height_px: int, width_px: int, count: int = 1) -> Side:
+    nothing = torch.zeros(count, dtype=torch.long)
+    return Side(height_px, width_px, torch.full((count, 1), 128.0), 8, nothing, nothing, nothing)
 
 
 def test_it_listens_to_deepjscc() -> None:
@@ -86,7 +92,7 @@ def test_sampling_with_the_true_velocity_gives_the_true_residual(receiver: Recei
 @torch.no_grad()
 def test_an_image_of_any_size_comes_back_in_its_size(receiver: Receiver) -> None:
     y, _, state = received(1, 48)
-    image = receiver(y, Side(33, 47, torch.full((1, 1), 128.0), 8), state, ReceiveOptions(steps=1))
+    image = receiver(y, told(33, 47), state, ReceiveOptions(steps=1))
     assert image.shape == (1, 3, 33, 47)
 
 
@@ -96,7 +102,7 @@ def test_training_moves_the_refinement_only(receiver: Receiver) -> None:
     x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     generator = torch.Generator().manual_seed(3)
     loss, x_hat, _ = receiver.objective(
-        x, Received(*received(2)), ReceiveOptions(), lambda a, b: Score((a - b).square().mean(), {}), Draws(generator)
+        x, Arrived(*received(2)), ReceiveOptions(), lambda a, b: Score((a - b).square().mean(), {}), Draws(generator)
     )
     loss.backward()  # type: ignore[no-untyped-call]
     assert x_hat.shape == x.shape
@@ -114,7 +120,7 @@ def test_steps_times_pixels_have_a_budget(
 ) -> None:
     """20 million, refused before any work: symbols of another size are not even looked at."""
     y, _, state = received()
-    side = Side(height_px, width_px, torch.full((1, 1), 128.0), 8)
+    side = told(height_px, width_px)
     refused = rf"^options\.steps: {steps} steps of .* the limit is 20000000; .* {most} steps$"
     with pytest.raises(ValueError, match=r"^symbols: " if most is None else refused):
         receiver(y, side, state, ReceiveOptions(steps=steps))

@@ -10,7 +10,8 @@ from torch import Tensor
 from jscc import cancel, config
 from jscc.cancel import AbandonedError, Cancellation
 from jscc.draws import Draws
-from jscc.models._contract import Received, Score, SendOptions
+from jscc.framing.frame import Arrived
+from jscc.models._contract import Score, SendOptions
 from jscc.models.model_based import Config, ReceiveOptions, Receiver, Transmitter
 from jscc.signals import ChannelState, Side, dequantise_log2, noise_variance
 
@@ -40,7 +41,8 @@ SCALE = dequantise_log2(torch.tensor(SCALE_CODE), -8.0, 8.0, 8)
 
 
 def side_of(side_px: int = 64) -> Side:
-    return Side(side_px, side_px, torch.full((1, 1), SCALE_CODE), 8)
+    x = torch.zeros(1, 3, side_px, side_px)
+    return Side.told(x, torch.zeros(1), 0, torch.full((1, 1), SCALE_CODE), 8)
 
 
 @pytest.mark.parametrize("name", ["model_based", "model_based_12"])
@@ -53,8 +55,10 @@ def test_the_shipped_recipes_have_the_papers_size(name: str) -> None:
     assert len(receiver.denoisers) == 6
     for denoiser in receiver.denoisers:
         assert sum(parameter.numel() for parameter in denoiser.parameters()) == pytest.approx(5e4, rel=0.1)
-    rho = chosen.layout(512, 768, SendOptions()).channel_uses / (3 * 512 * 768)
-    assert rho == {"model_based": 0.25, "model_based_12": 0.0625}[name]
+    layout = chosen.layout(512, 768, SendOptions())
+    rho = {"model_based": 0.25, "model_based_12": 0.0625}[name]
+    assert layout.slots / (3 * 512 * 768) == rho
+    assert rho < layout.channel_uses / (3 * 512 * 768) < 1.005 * rho  # the header comes on top
 
 
 @pytest.mark.parametrize("snr_db", [-5.0, 10.0])
@@ -145,7 +149,7 @@ def test_supervision_reaches_every_step_size(started: tuple[Transmitter, Receive
         scored.append(x_hat)
         return Score((x_hat - target).square().mean(), {"brightness": x_hat.mean()})
 
-    received = Received(y, side, ChannelState(noise_power))
+    received = Arrived(y, side, ChannelState(noise_power))
     loss, x_hat, terms = receiver.objective(x, received, ReceiveOptions(), criterion, Draws(generator))
     loss.backward()  # type: ignore[no-untyped-call]
     assert len(scored) == 2

@@ -30,7 +30,8 @@ TYPES: list[type[Message]] = [
 ]
 PIXELS = np.array([[[1, 2, 3]]], dtype=np.uint8)
 SYMBOLS = np.array([[1.0, -0.5]], dtype=np.float32)
-SIDE = pb.SideInformation(height_px=1, width_px=2, codes=[200], code_bits=8)
+SIZE = pb.ImageSize(height_px=1, width_px=200)
+LEDGER = pb.Ledger(channel_uses=300, header_uses=128, header_bits=25, header_share=0.25, peak_to_average_db=10.0)
 
 
 def field_of(message_type: type[Message]) -> str:
@@ -48,8 +49,11 @@ def field_of(message_type: type[Message]) -> str:
 PIXELS_HEX = "0801 1203010103 1a03010203"
 # Tensor: dtype (1) = 3, shape (2, packed) = 1 2, data (3) = 8 bytes. 2 + 4 + 10 = 16 = 0x10 bytes.
 SYMBOLS_HEX = "0803 12020102 1a080000803f000000bf"
-# SideInformation: height (1) = 1, width (2) = 2, codes (3, packed) = 200 = c801, bits (4) = 8. 2 + 2 + 4 + 2 = 0x0a.
-SIDE_HEX = "0801 1002 1a02c801 2008"
+# ImageSize: height (1) = 1, width (2) = 200 = c801. 2 + 3 = 5 bytes.
+SIZE_HEX = "0801 10c801"
+# Ledger: uses (1) = 300 = ac02, of the header (2) = 128 = 8001, bits (3) = 25, share (4) = 0.25, peak (5) = 10.0.
+# 3 + 3 + 2 + 9 + 9 = 26 = 0x1a bytes.
+LEDGER_HEX = "08ac02 108001 1819 21 000000000000d03f 29 0000000000002440"
 # HopTiming: six fixed64 (1..6) of 9 bytes = 54 = 0x36; the last, bytes_out, is left to the message.
 TIMING_HEX = "090100000000000000 110200000000000000 190300000000000000 210400000000000000 290500000000000000 31"
 
@@ -89,12 +93,15 @@ GOLDEN = [
         f"220c {PIXELS_HEX}",
     ),
     Golden(
-        encoder_pb2.EncodeResponse(checkpoint_digest="d", side=SIDE, header_bits=32),
+        encoder_pb2.EncodeResponse(
+            checkpoint_digest="d", ledger=LEDGER, options={"b": pb.OptionValue(bool_value=True)}
+        ),
         SYMBOLS,
-        # checkpoint_digest (1), side (2), header_bits (3), symbols (4): 3 + 12 + 2 + 18 = 35 bytes
-        f"0a0164 120a {SIDE_HEX} 1820 2210 {SYMBOLS_HEX}",
-        # timing (5): 2 + 54 bytes, so bytes_out = 91 = 0x5b
-        f"2a36 {TIMING_HEX} 5b00000000000000",
+        # checkpoint_digest (1), ledger (2), options (3): key (1) "b", value (2): bool_value (3) 1; symbols (4):
+        # 3 + 28 + 9 + 18 = 58 bytes
+        f"0a0164 121a {LEDGER_HEX} 1a07 0a0162 1202 1801 2210 {SYMBOLS_HEX}",
+        # timing (5): 2 + 54 bytes, so bytes_out = 114 = 0x72
+        f"2a36 {TIMING_HEX} 7200000000000000",
     ),
     Golden(
         channel_pb2.TransmitRequest(
@@ -136,23 +143,24 @@ GOLDEN = [
     Golden(
         decoder_pb2.DecodeRequest(
             context=pb.RequestContext(method="m", checkpoint_digest="d", transmitter="t"),
-            side=SIDE,
+            size=SIZE,
             state=pb.ChannelState(noise_power=0.5),
             options={"k": pb.OptionValue(double_value=0.5)},
         ),
         SYMBOLS,
-        # context (1): "m" (2), "d" (3), "t" (5): 9 bytes; side (2), state (3)
-        f"0a0912016d1a01642a0174 120a {SIDE_HEX} 1a09 09 000000000000e03f"
+        # context (1): "m" (2), "d" (3), "t" (5): 9 bytes; size (2), state (3)
+        f"0a0912016d1a01642a0174 1205 {SIZE_HEX} 1a09 09 000000000000e03f"
         # options (4): key (1) "k", value (2) of 9 bytes: double_value (2) 0.5; symbols (5)
         f"220e 0a016b 1209 11 000000000000e03f 2a10 {SYMBOLS_HEX}",
     ),
     Golden(
-        decoder_pb2.DecodeResponse(checkpoint_digest="d", options={"b": pb.OptionValue(bool_value=True)}),
+        decoder_pb2.DecodeResponse(checkpoint_digest="d", options={"b": pb.OptionValue(bool_value=True)}, lost="h"),
         PIXELS,
-        # checkpoint_digest (1), options (2): key (1) "b", value (2): bool_value (3) 1; image (3): 3 + 9 + 14 = 26 bytes
-        f"0a0164 1207 0a0162 1202 1801 1a0c {PIXELS_HEX}",
-        # timing (4): 2 + 54 bytes, so bytes_out = 82 = 0x52
-        f"2236 {TIMING_HEX} 5200000000000000",
+        # checkpoint_digest (1), options (2): key (1) "b", value (2): bool_value (3) 1; lost (3) "h"; image (4):
+        # 3 + 9 + 3 + 14 = 29 bytes
+        f"0a0164 1207 0a0162 1202 1801 1a0168 220c {PIXELS_HEX}",
+        # timing (5): 2 + 54 bytes, so bytes_out = 85 = 0x55
+        f"2a36 {TIMING_HEX} 5500000000000000",
     ),
 ]
 names = pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: type(golden.message).__name__)
@@ -222,15 +230,14 @@ options = st.dictionaries(
     | st.builds(pb.OptionValue, string_value=words),
     max_size=3,
 )
-sides = st.builds(
-    pb.SideInformation, height_px=uint32s, width_px=uint32s, codes=st.lists(uint32s, max_size=4), code_bits=uint32s
-)
+sizes = st.builds(pb.ImageSize, height_px=uint32s, width_px=uint32s)
+ledgers = st.builds(pb.Ledger, channel_uses=uint64s, header_uses=uint64s, header_bits=uint64s, header_share=doubles)
 states = st.builds(pb.ChannelState, noise_power=doubles)
 models = st.builds(pb.ChannelModel, name=words, snr_db=doubles, options=options)
 timings = st.builds(pb.HopTiming, queue_ns=uint64s, compute_ns=uint64s, bytes_in=uint64s)
 messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(encoder_pb2.EncodeRequest, context=contexts, told_snr_db=doubles, options=options),
-    st.builds(encoder_pb2.EncodeResponse, checkpoint_digest=words, side=sides, header_bits=uint32s, timing=timings),
+    st.builds(encoder_pb2.EncodeResponse, checkpoint_digest=words, ledger=ledgers, timing=timings),
     st.builds(channel_pb2.TransmitRequest, context=contexts, channel=models),
     st.builds(
         channel_pb2.TransmitResponse,
@@ -241,7 +248,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         channel_uses=uint64s,
         timing=timings,
     ),
-    st.builds(decoder_pb2.DecodeRequest, context=contexts, side=sides, state=states, options=options),
+    st.builds(decoder_pb2.DecodeRequest, context=contexts, size=sizes, state=states, options=options),
     st.builds(decoder_pb2.DecodeResponse, checkpoint_digest=words, options=options, timing=timings),
 )
 ELEMENTS: dict[str, Any] = {
@@ -530,13 +537,12 @@ def test_what_is_too_large_is_told_from_what_is_no_message() -> None:
         assert type(refusal.value) is kind
 
 
-def test_the_side_information_of_the_largest_image_fits() -> None:
-    """kltjscc tells more than any other method: the classes of 256 x 256 patches, three to a code of 15 bits."""
-    codes = [2**15 - 1] * (3 + -(-(256 * 256) // 3))
-    side = pb.SideInformation(height_px=4096, width_px=4096, codes=codes, code_bits=15)
-    raw = codec.encode(decoder_pb2.DecodeRequest(side=side), SYMBOLS)
+def test_what_stands_beside_the_symbols_of_the_largest_image_is_small() -> None:
+    """Everything but size, state and options is in the symbols: no image makes a request larger."""
+    largest = pb.ImageSize(height_px=4096, width_px=4096)
+    raw = codec.encode(decoder_pb2.DecodeRequest(size=largest, state=pb.ChannelState(noise_power=0.5)), SYMBOLS)
     codec.check(decoder_pb2.DecodeRequest, raw)
-    assert len(raw) < limits.MAX_BESIDE_BYTES / 4  # room for what comes
+    assert len(raw) < 64
 
 
 def test_a_message_with_a_file_is_read_whatever_the_size_of_the_file() -> None:

@@ -1,9 +1,7 @@
 """Small messages to the library's types and back; what is out of range is refused by its field."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jscc.framing.frame import Frame
 from jscc.serving import tensors
-from jscc.signals import Layout, Side
 from jscc.wire import convert
 from jscc.wire.codec import CodecError
 from jscc.wire.v1 import symbols_pb2 as pb
@@ -33,66 +31,34 @@ class Options:
             raise ValueError(f"steps must be in 1..100, got {self.steps}")
 
 
-@given(
-    height_px=st.integers(1, 4096),
-    width_px=st.integers(1, 4096),
-    code_bits=st.integers(0, 16),
-    data=st.data(),
-)
-def test_side_information_comes_back(height_px: int, width_px: int, code_bits: int, data: st.DataObject) -> None:
-    codes = data.draw(st.lists(st.integers(0, 2**code_bits - 1), max_size=5))
-    side = Side(height_px, width_px, torch.tensor([codes], dtype=torch.float32).reshape(1, -1), code_bits)
-    wire = pb.SideInformation.FromString(tensors.side_to_wire(side).SerializeToString())
-    assert list(wire.codes) == codes
-    got = tensors.side_from_wire(wire, "cpu", lambda *_: Layout(1, len(codes), code_bits))
-    assert (got.height_px, got.width_px, got.code_bits) == (height_px, width_px, code_bits)
-    assert got.codes.dtype == torch.float32
-    assert got.codes.tolist() == [codes]
-    assert got.header_bits == 24 + len(codes) * code_bits == side.header_bits
+@given(height_px=st.integers(1, 4096), width_px=st.integers(1, 4096))
+def test_a_size_comes_back(height_px: int, width_px: int) -> None:
+    wire = pb.ImageSize.FromString(pb.ImageSize(height_px=height_px, width_px=width_px).SerializeToString())
+    assert tensors.size_from_wire(wire) == (height_px, width_px)
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"height_px": 0}, r"^side\.height_px: 0 is outside 1\.\.4096$"),
-        ({"height_px": 4097}, r"^side\.height_px: 4097 is outside 1\.\.4096$"),
-        ({"width_px": 0}, r"^side\.width_px: 0 is outside 1\.\.4096$"),
-        ({"width_px": 2**32 - 1}, r"^side\.width_px: 4294967295 is outside 1\.\.4096$"),
-        ({"code_bits": 17}, r"^side\.code_bits: 17 is above 16$"),
-        ({"code_bits": 2**32 - 1, "codes": [1]}, r"^side\.code_bits: 4294967295 is above 16$"),
-        ({"codes": [256]}, r"^side\.codes: 256 does not fit 8 bits$"),
-        ({"codes": [1], "code_bits": 0}, r"^side\.codes: 1 of 0 bits, expected 1 of 8 bits for a 4096x4 px image$"),
-        ({"codes": [1], "code_bits": 9}, r"^side\.codes: 1 of 9 bits, expected 1 of 8 bits for a 4096x4 px image$"),
-        ({"codes": []}, r"^side\.codes: 0 of 8 bits, expected 1 of 8 bits for a 4096x4 px image$"),
-        ({"codes": [1] * 9999}, r"^side\.codes: 9999 of 8 bits, expected 1 of 8 bits for a 4096x4 px image$"),
+        ({"height_px": 0}, r"^size\.height_px: 0 is outside 1\.\.4096$"),
+        ({"height_px": 4097}, r"^size\.height_px: 4097 is outside 1\.\.4096$"),
+        ({"width_px": 0}, r"^size\.width_px: 0 is outside 1\.\.4096$"),
+        ({"width_px": 2**32 - 1}, r"^size\.width_px: 4294967295 is outside 1\.\.4096$"),
     ],
 )
-def test_side_information_out_of_range_is_refused(fields: dict[str, Any], message: str) -> None:
-    def layout_of(height_px: int, width_px: int) -> Layout:
-        assert (height_px, width_px) == (4, 4096)  # a size is checked before it is asked what it costs
-        return Layout(1, 1, 8)
-
-    valid = {"height_px": 4, "width_px": 4096, "codes": [255], "code_bits": 8}
-    tensors.side_from_wire(pb.SideInformation(**valid), "cpu", layout_of)
+def test_a_size_out_of_range_is_refused(fields: dict[str, int], message: str) -> None:
     with pytest.raises(CodecError, match=message):
-        tensors.side_from_wire(pb.SideInformation(**{**valid, **fields}), "cpu", layout_of)
+        tensors.size_from_wire(pb.ImageSize(**{"height_px": 4, "width_px": 4096, **fields}))
 
 
-def test_too_many_codes_are_refused_before_one_is_looked_at() -> None:
-    """Thirty million of them took 23 s."""
-
-    class Codes:
-        def __len__(self) -> int:
-            return 30_000_000
-
-        def __iter__(self) -> Iterator[int]:
-            raise AssertionError("looked at")
-
-        __getitem__ = __iter__
-
-    side: Any = SimpleNamespace(height_px=16, width_px=16, codes=Codes(), code_bits=8)
-    with pytest.raises(CodecError, match=r"^side\.codes: 30000000 of 8 bits, expected 1 of 8 bits"):
-        tensors.side_from_wire(side, "cpu", lambda *_: Layout(1, 1, 8))
+def test_the_ledger_says_what_the_symbols_are_spent_on() -> None:
+    """Mean power (4 + 1 + 0 + 0 + 0) / 5 = 1, peak 4: 10 log10(4) = 6.02 dB."""
+    symbols = torch.tensor([[2.0, -1.0, 0.0, 0.0, 0.0]])
+    frame = Frame(symbols, torch.tensor([25]), torch.tensor([3]), torch.tensor([0.2]).double())
+    ledger = pb.Ledger.FromString(tensors.ledger_to_wire(frame).SerializeToString())
+    assert (ledger.channel_uses, ledger.header_uses, ledger.header_bits) == (5, 3, 25)
+    assert ledger.header_share == pytest.approx(0.2)
+    assert ledger.peak_to_average_db == pytest.approx(10 * math.log10(4))
 
 
 def test_symbols_are_copied_out_of_the_message() -> None:

@@ -61,6 +61,13 @@ def test_the_default_is_the_best_measured_of_the_highest_rate(decoders: tuple[Cl
     assert match(encoder, [(decoders[0], served_here)]).default() == "model"
 
 
+def test_a_header_on_top_does_not_make_a_method_the_default(decoders: tuple[Client, Client]) -> None:
+    """512 symbols more than others of a Kodak image's 294,912."""
+    served_here = description(served("deep", "d1", kodak_psnr_db=30.4), served("model", "m1", kodak_psnr_db=31.5))
+    encoder = description(served("deep", "d1", rho=295_424 / (3 * 512 * 768)), served("model", "m1", rho=0.25))
+    assert match(encoder, [(decoders[0], served_here)]).default() == "model"
+
+
 def test_another_receiver_hears_the_transmitter_whose_digest_it_names(decoders: tuple[Client, Client]) -> None:
     learned = [pb.LearnedValues(name="gain", values=[0.5, 2.0])]
     listener = served("steps", "s1", "d1", transmitter_method="deep", parameters=9, learned=learned)

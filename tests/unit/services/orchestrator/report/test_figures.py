@@ -265,7 +265,7 @@ def test_a_quick_sweep_lacks_what_only_studies_have(tmp_path: Path, made: Result
     lines = list(write_figures(quick, tmp_path / "figures"))
     lacking = [name for name, line in zip(FIGURES, lines, strict=True) if "left out" in line]
     studied = {"cliff_effect_annotated", "param_efficiency", "model_based_convergence", "diffusion_tradeoff"}
-    assert set(lacking) == studied | {"visual_comparison"}
+    assert set(lacking) == studied | {"visual_comparison", "psnr_differences"}
     assert "option K" in lines[list(FIGURES).index("model_based_convergence")]
 
 
@@ -475,3 +475,17 @@ def test_legends_list_methods_by_family_before_references(made: Results) -> None
         *("deepjscc", "kltjscc", "softcast", "digital", "jpeg_adaptive", "webp_adaptive"),
         *("jpeg_fixed", "gaussian_variance"),
     ]
+
+
+def test_differences_stand_above_and_below_what_they_are_taken_from(made: Results) -> None:
+    """Every image has the same difference, so the curve is that of the means, and its interval is a point."""
+    kept = [item for item in made.references if item.curve in ("jpeg_adaptive", "webp_adaptive")]
+    rows = [row for row in made.rows if row.method == "deepjscc"]
+    with canvas.print_style():
+        figure = FIGURES["psnr_differences"].draw(replace(made, rows=rows, references=kept))
+    upper = figure.axes[0]
+    assert "WebP" in upper.get_title()
+    (line,) = (line for line in upper.get_lines() if line.get_label() == "DeepJSCC")
+    at_zero_db, slope = CURVES["webp_adaptive"]
+    expected = [psnr - at_zero_db - slope * snr_db for snr_db, psnr in zip(SNRS_DB, PSNR_DB["deepjscc"], strict=True)]
+    assert list(line.get_ydata()) == pytest.approx(expected)

@@ -30,7 +30,7 @@ HEADER = (
     "decoder_network_ms,decoder_queue_ms,decoder_deserialize_ms,decoder_compute_ms,decoder_serialize_ms,"
     "decoder_bytes_in,decoder_bytes_out,"
     "load_ms,codec_ms,score_ms,options,started,warm_up,"
-    "image_digest,transmitter_checkpoint,channel_options,told_snr_db"
+    "image_digest,transmitter_checkpoint,channel_options,told_snr_db,header_uses,header_share,peak_to_average_db,lost"
 )
 
 ROW = factories.row(

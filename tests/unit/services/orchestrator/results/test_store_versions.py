@@ -60,6 +60,11 @@ def test_an_old_database_is_brought_to_this_version_without_a_nanosecond_lost(pa
         total_ns=1_839_046_047,
         load_ns=11_150_633,
         score_ns=477_861_339,
+        header_bits=32,
+        header_uses=None,
+        header_share=None,
+        peak_to_average_db=None,
+        lost=None,
         # 1.2 ms of packing by the bytes of 200, 400 and 600, the fields' own byte included
         hops=(
             HopRecord("encoder", 12_530_220, 139_107, 1_303_008, 575_855_357, 222_662, 200_000, 99, 100),
@@ -144,6 +149,35 @@ def test_an_old_database_is_not_resumed_as_nobody_knows_which_images_it_is_of(pa
     assert path.read_bytes() == before
     Store(path).close()  # reported once
     assert refusal(path, sweep=True) == text
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_run_whose_headers_crossed_no_air_is_reported_and_not_resumed(path: Path, version: int) -> None:
+    """One of before is made by taking the columns of version 3 out of one of today."""
+    with Store(path) as store:
+        store.add(ROW)
+    unpaid = replace(ROW, header_uses=None, header_share=None, peak_to_average_db=None, lost=None)
+    for column in ("header_uses", "header_share", "peak_to_average_db", "lost"):
+        change(path, f"ALTER TABLE results DROP COLUMN {column}")
+    change(path, f"PRAGMA user_version = {version}")
+    before = path.read_bytes()
+    text = refusal(path, sweep=True)
+    assert "a version whose headers crossed no air: it can be reported but not resumed; use another folder" in text
+    assert path.read_bytes() == before
+    with Store(path) as store:  # reported once, and by that of this version
+        assert store.rows() == [unpaid]
+    assert refusal(path, sweep=True) == text
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_run_without_rows_is_resumed_whatever_crossed_the_air(path: Path, version: int) -> None:
+    with Store(path) as store:
+        store.add_reference(REFERENCE)
+    for column in ("header_uses", "header_share", "peak_to_average_db", "lost"):
+        change(path, f"ALTER TABLE results DROP COLUMN {column}")
+    change(path, f"PRAGMA user_version = {version}")
+    with Store(path, sweep=True) as store:
+        assert store.add(ROW)
 
 
 def test_an_old_database_without_rows_is_resumed(path: Path) -> None:

@@ -95,15 +95,18 @@ def test_an_unknown_channel_and_an_unknown_option_of_it_are_refused() -> None:
 
 
 def test_what_the_transmitter_is_told_is_apart_from_what_the_channel_has() -> None:
-    assert spec().told(-5.0) == -5.0
-    assert spec(told_above_db=3.0).told(-5.0) == -2.0
-    assert spec(told_snr_db=10.0).told(-5.0) == 10.0
+    assert spec().told(-5.0, 0.0) == -5.0
+    assert spec(told_above_db=(3.0,)).told(-5.0, 3.0) == -2.0
+    assert spec(told_snr_db=10.0).told(-5.0, 0.0) == 10.0
     with pytest.raises(ValueError, match=r"^told_snr_db: give it or told_above_db, not both$"):
-        spec(told_snr_db=10.0, told_above_db=3.0)
+        spec(told_snr_db=10.0, told_above_db=(3.0,))
     with pytest.raises(ValueError, match=r"^told_snr_db: 61 is outside -30\.\.60 dB$"):
         spec(told_snr_db=61.0)
     with pytest.raises(ValueError, match=r"^snr_db \+ told_above_db: 65 is outside -30\.\.60 dB$"):
-        spec(told_above_db=55.0)
+        spec(told_above_db=(0.0, 55.0))
+    for values in ((), (1.0, 1.0)):
+        with pytest.raises(ValueError, match=r"^told_above_db: expected 1 to 100 different values, got "):
+            spec(told_above_db=values)
 
 
 @pytest.fixture(autouse=True)
@@ -189,6 +192,16 @@ async def test_rows_of_other_pixels_do_not_count(engine: Engine, store: Store) -
     write_image(IMAGES.images[0].path, GREY + 1)
     found = sweep(engine, spec(), store)
     assert (found.total, found.left) == (24, 8)
+
+
+def test_one_sweep_tells_its_transmitters_several_amounts(engine: Engine, store: Store) -> None:
+    """3 images, 2 methods, 2 SNRs, 2 draws, told 0, 0.5 and 6 dB too much; the truth is there already."""
+    for point in POINTS:
+        store.add(row(*point))
+    found = sweep(engine, spec(told_above_db=(0.0, 0.5, 6.0)), store)
+    assert (found.total, found.left) == (72, 48)
+    told = {(point.snr_db, point.job(found.spec).told_snr_db) for point in found.plan.points}
+    assert told == {(-5.0, -5.0), (-5.0, -4.5), (-5.0, 1.0), (10.0, 10.0), (10.0, 10.5), (10.0, 16.0)}
 
 
 def test_a_refused_sweep_leaves_no_folder_and_no_database(engine: Engine, tmp_path: Path) -> None:

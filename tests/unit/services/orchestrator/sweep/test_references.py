@@ -125,6 +125,18 @@ def test_a_run_resumes_after_what_is_there(dataset: Dataset, store: Store) -> No
     assert computed(dataset, store, sources=("jpeg",)) == []
 
 
+def test_a_run_that_is_left_keeps_what_is_done_and_ends(dataset: Dataset, store: Store) -> None:
+    async def leave() -> None:
+        steps = ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg",)), store, None).run()
+        assert await anext(steps) == 1
+        await steps.aclose()
+
+    asyncio.run(leave())
+    assert store.references()
+    computed(dataset, store, sources=("jpeg",))
+    assert len(store.references()) == 2 * 5
+
+
 def test_references_of_other_pixels_do_not_count(dataset: Dataset, store: Store) -> None:
     computed(dataset, store, sources=("jpeg",))
     changed = digests(dataset) | {"set/1": "other pixels"}

@@ -55,7 +55,8 @@ class Held(Engine):
         if job.draw > GOOD:
             raise LinkError("decoder", NOWHERE, "INVALID_ARGUMENT", "refused")
         digest, hop = f"digest of {job.method}", factories.hop("decoder")
-        delivery = Delivery(GREY, job.method, ChosenOptions(), digest, digest, 100, 8, "00", (hop,))
+        ledger = pb.Ledger(channel_uses=100, header_uses=60, header_bits=8)
+        delivery = Delivery(GREY, job.method, ChosenOptions(), digest, digest, ledger, "", "00", (hop,))
         return Transmission(job, GREY, delivery, Scores(30.0, None, None, None), "2025-01-01T00:00:00+00:00", 1, 1, 10)
 
 

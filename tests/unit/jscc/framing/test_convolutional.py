@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from jscc.models._klt import convolutional
+from jscc.framing import convolutional
 
 SPECTRUM = {10: 11, 12: 38, 14: 193, 16: 1331, 18: 7275}
 """Paths by weight of the code (133, 171).
@@ -58,14 +58,14 @@ def test_no_words_are_no_bits() -> None:
 
 
 def test_errors_are_as_rare_as_the_union_bound_says() -> None:
-    """At high SNR about 48 sum a_d Q(sqrt(d) a): paths of the spectrum, beginning at any of the 48 bits.
+    """At high SNR about 64 sum a_d Q(sqrt(d) a): paths of the spectrum, beginning at any of the 64 bits.
 
     6000 words at 3 dB of E_b / N_0: 27 wrong ones are expected, with a deviation of 5; twice as many are five sigmas.
     """
     amplitude = 10 ** (3 / 20)
     words = random_words(6000)
     wrong = (convolutional.decode(received(words, amplitude, 2) * amplitude).sign() != words).any(1).sum().item()
-    bound = sum(24 * count * math.erfc(amplitude * math.sqrt(d / 2)) for d, count in SPECTRUM.items()) * len(words)
+    bound = sum(32 * count * math.erfc(amplitude * math.sqrt(d / 2)) for d, count in SPECTRUM.items()) * len(words)
     assert bound / 5 < wrong < 2 * bound
 
 
@@ -73,7 +73,7 @@ def test_errors_are_as_rare_as_the_union_bound_says() -> None:
 def test_expected_bits_know_their_own_doubt(amplitude: float) -> None:
     """A conditional mean m of a sign has the mean squared error E[1 - m^2], at any noise.
 
-    4000 words of 48 bits with squared errors within 0..4: five sigmas are below 0.03.
+    4000 words of 64 bits with squared errors within 0..4: five sigmas are below 0.03.
     """
     words = random_words(4000, seed=3)
     expected = convolutional.decode(received(words, amplitude, 4) * amplitude)

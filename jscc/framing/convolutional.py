@@ -14,7 +14,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-BITS = 48
+BITS = 64
 CHIPS = 2 * BITS
 _GENERATORS = (0o133, 0o171)
 _MEMORY = 6
@@ -25,7 +25,7 @@ _RUN_UP = 30
 _BEYOND_DOUBT = 20.0
 """Evidence of more than this is cut off, so that likelihoods stay within float32."""
 _AT_ONCE = 512
-"""Words decoded at once: 128 branches of 48 steps each, 12 MiB."""
+"""Words decoded at once: 128 branches of 64 steps each, 16 MiB."""
 
 
 def _taps(generator: int) -> list[int]:
@@ -34,7 +34,7 @@ def _taps(generator: int) -> list[int]:
 
 
 def encode(signs: Tensor) -> Tensor:
-    """Return the chips [..., 96] of words of bits [..., 48], all +1 and -1."""
+    """Return the chips [..., 128] of words of bits [..., 64], all +1 and -1."""
     chips = [torch.stack([signs.roll(delay, -1) for delay in _taps(it)]).prod(0) for it in _GENERATORS]
     return torch.cat(chips, dim=-1)
 
@@ -52,17 +52,17 @@ def decode(evidence: Tensor) -> Tensor:
     """Return the expected bits, -1 to 1, given what arrived, all words being equally likely.
 
     Args:
-        evidence: [..., 96] y a / s2 of every chip: what arrived, times the amplitude, over the noise power.
+        evidence: [..., 128] y a / s2 of every chip: what arrived, times the amplitude, over the noise power.
 
     Returns:
-        [..., 48].
+        [..., 64].
     """
     parts = torch.split(evidence.reshape(-1, 2, BITS), _AT_ONCE)
     return torch.cat([_expect(part) for part in parts]).reshape(*evidence.shape[:-1], BITS)
 
 
 def _expect(evidence: Tensor) -> Tensor:
-    """Return the expected bits [n, 48] of evidence [n, 2, 48]; words come last meanwhile, side by side in memory."""
+    """Return the expected bits [n, 64] of evidence [n, 2, 64]; words come last meanwhile, side by side in memory."""
     bounded = evidence.clamp(-_BEYOND_DOUBT, _BEYOND_DOUBT).permute(1, 2, 0)
     exponents = torch.einsum("ctn,cbuo->tbuon", bounded, _branches(evidence.device))
     likelihood = (exponents - exponents.amax((1, 2, 3), keepdim=True)).exp()

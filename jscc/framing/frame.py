@@ -1,0 +1,225 @@
+"""The frame of an image: its symbols, and a header that tells the receiver everything else, spread over the same air.
+
+    words (128 uses each, repeated in long frames) | the method's symbols | the header's body, where codes are many
+
+A header of few codes is words alone. Of many codes, the word tells the size of a body of coded bytes, which takes the
+last places of the method's symbols. All of that is in one budget of channel uses and of power: the mean power of the
+whole frame is 1. What both ends must agree on follows from whole numbers. If a checksum fails, the image is lost.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from jscc import signals
+from jscc.framing import blocks, header, word
+from jscc.framing.header import HeaderLostError
+from jscc.signals import ChannelState, Layout, Side
+
+_SLOTS_PER_COPY = 65536
+_MOST_COPIES = 8
+_MOST_OF_POWER = 0.5
+"""Share of a frame's power that its header may take; at the lowest SNRs that is less than it needs."""
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+class Frame(NamedTuple):
+    """What is sent for a batch of images.
+
+    Attributes:
+        symbols: float32 [B, k], mean power 1 per image.
+        header_bits: int64 [B], information that the header tells.
+        header_uses: int64 [B], of k, for words and body.
+        header_share: float64 [B], of the power.
+    """
+
+    symbols: Tensor
+    header_bits: Tensor
+    header_uses: Tensor
+    header_share: Tensor
+
+
+class Arrived(NamedTuple):
+    """What a frame of one image says.
+
+    Attributes:
+        symbols: [1, slots], as the method sent them, and noise.
+        side: what the header tells.
+        state: of these symbols.
+    """
+
+    symbols: Tensor
+    side: Side
+    state: ChannelState
+
+
+def around(slots: int, code_count: int, code_bits: int) -> Layout:
+    """Return the layout of a method of few codes that has `slots` symbols: the header comes on top."""
+    words = header.words_for(code_count * code_bits)
+    return Layout(slots + words * _word_uses(slots), slots, code_count, code_bits, words, has_body=False)
+
+
+def within(channel_uses: int, code_count: int, code_bits: int, has_body: bool = False) -> Layout:
+    """Return the layout whose channel uses, the header's among them, are `channel_uses` or a little less.
+
+    Raises:
+        ValueError: nothing is left beside the words.
+    """
+    words = 1 if has_body else header.words_for(code_count * code_bits)
+    slots = channel_uses - words * _word_uses(channel_uses)
+    if slots < 1:
+        raise ValueError(f"rho: {channel_uses} channel uses, the header alone takes {channel_uses - slots}")
+    return Layout(slots + words * _word_uses(slots), slots, code_count, code_bits, words, has_body)
+
+
+def _word_uses(slots: int) -> int:
+    return word.USES * min(max(slots // _SLOTS_PER_COPY, 1), _MOST_COPIES)
+
+
+class Shares(NamedTuple):
+    """How uses and power of the frames of a batch are divided.
+
+    Attributes:
+        word_energy: float64 [B] of each word.
+        body_energy: float64 [B] of the body.
+        body_uses: int64 [B].
+        gain: float64 [B] amplitude of the method's symbols.
+    """
+
+    word_energy: Tensor
+    body_energy: Tensor
+    body_uses: Tensor
+    gain: Tensor
+
+
+def shares_of(layout: Layout, side: Side) -> Shares:
+    """Return how both ends divide the frames of images, from the told SNR, the margin and the size of the body."""
+    noise_power = signals.told_noise_power(side.snr_code)
+    each = word.energy(noise_power, side.margin_code / signals.MARGIN_STEPS_PER_DB, layout.word_uses)
+    body = blocks.cost(side.body_bytes, side.snr_code, side.margin_code)
+    most = _MOST_OF_POWER * layout.channel_uses
+    cut = (most / (layout.words * each + body.energy)).clamp(max=1)
+    each, energy = each * cut, body.energy * cut
+    left = layout.channel_uses - layout.words * each - energy
+    return Shares(each, energy, body.uses, (left / (layout.slots - body.uses).clamp_min(1)).sqrt())
+
+
+def gain(layout: Layout, side: Side) -> Tensor:
+    """Return the amplitude float32 [B] of the method's symbols in the frame: the header's power is taken from it."""
+    return shares_of(layout, side).gain.float()
+
+
+def left_to_method(layout: Layout, side: Side) -> tuple[Tensor, Tensor]:
+    """Return how many uses int64 [B] the header leaves to the method's symbols, and their amplitude float64 [B].
+
+    At least one, so that a method need not ask: a header that takes them all is sent in vain, and its image is lost.
+    """
+    shares = shares_of(layout, side)
+    return (layout.slots - shares.body_uses).clamp_min(1), shares.gain
+
+
+def send(layout: Layout, s: Tensor, side: Side) -> Frame:
+    """Return the frames of images.
+
+    Args:
+        layout: of an image of this size.
+        s: float32 [B, slots], a method's symbols of mean power 1 over all but the body's places, the last ones.
+        side: what they are to be received with.
+    """
+    shares = shares_of(layout, side)
+    symbols = s * shares.gain.float()[:, None]
+    if side.body:
+        symbols = torch.stack([_end_with(row, _body(side, shares, number)) for number, row in enumerate(symbols)])
+    words = torch.stack([_words(layout, side, shares, row) for row in range(len(s))]).to(s.device)
+    ordered = torch.cat([words, symbols], dim=1)
+    sent = torch.empty_like(ordered).index_copy(1, _order(layout.channel_uses).to(s.device), ordered)
+    spent = layout.words * shares.word_energy + shares.body_energy
+    bits = torch.tensor(header.info_bits(layout, side))
+    return Frame(sent, bits, words.shape[1] + shares.body_uses, spent / layout.channel_uses)
+
+
+def _words(layout: Layout, side: Side, shares: Shares, row: int) -> Tensor:
+    energy = float(shares.word_energy[row])
+    return torch.cat([word.send(value, layout.word_uses, energy) for value in header.write(layout, side, row)])
+
+
+def _body(side: Side, shares: Shares, row: int) -> Tensor:
+    return blocks.send(side.body[row], int(side.snr_code[row]), float(shares.body_energy[row]))
+
+
+def _end_with(symbols: Tensor, body: Tensor) -> Tensor:
+    kept = max(0, len(symbols) - len(body))  # of a body that does not fit, its beginning
+    return torch.cat([symbols[:kept], body[: len(symbols)].to(symbols.device)])
+
+
+def receive(
+    layout: Layout, y: Tensor, state: ChannelState, size_px: tuple[int, int], read: Callable[[bytes], list[int]]
+) -> Arrived:
+    """Return what the frame of one image says.
+
+    Args:
+        layout: of an image of this size.
+        y: float32 [1, k] received symbols.
+        state: noise power.
+        size_px: height and width.
+        read: gives the codes that a body tells; ValueError if it tells none.
+
+    Raises:
+        ValueError: k is not what an image of this size is sent as.
+        HeaderLostError: the header did not arrive.
+    """
+    if y.shape[1] != layout.channel_uses:
+        size = f"a {size_px[1]}x{size_px[0]} px image"
+        raise ValueError(f"symbols: {y.shape[1]} symbols, expected {layout.channel_uses} for {size}")
+    order = _order(layout.channel_uses).to(y.device)
+    words = layout.channel_uses - layout.slots
+    ordered, powers = (part[0, order] for part in (y, state.of_symbol(y.shape[1])))
+    (head, symbols), (noise, noise_power) = ((part[:words], part[words:]) for part in (ordered, powers))
+    parts = zip(head.chunk(layout.words), noise.chunk(layout.words), strict=True)
+    values = [_arrived(word.receive(*part)) for part in parts]
+    side = header.side_of(header.read(values), layout, size_px, y.device)
+    shares = shares_of(layout, side)
+    if layout.has_body:
+        side = _read_body(side, shares, symbols, noise_power, read)
+    amplitude = shares.gain.float()
+    of_all = state.noise_power if state.noise_power.ndim == 1 else noise_power[None]
+    return Arrived((symbols / amplitude)[None], side, ChannelState(of_all / amplitude.square()))
+
+
+def _read_body(
+    side: Side, shares: Shares, symbols: Tensor, noise_power: Tensor, read: Callable[[bytes], list[int]]
+) -> Side:
+    size_bytes, uses = int(side.body_bytes), int(shares.body_uses)
+    if not size_bytes or uses >= len(symbols):
+        raise HeaderLostError(f"header: no body of {size_bytes} bytes")
+    tail = (part[len(symbols) - uses :] for part in (symbols, noise_power))
+    body = _arrived(blocks.receive(size_bytes, int(side.snr_code), float(shares.body_energy), *tail))
+    try:
+        codes = read(body)
+    except ValueError as error:  # a checksum misses one error in 2^32
+        raise HeaderLostError(f"header: {error}") from error
+    return dataclasses.replace(side, codes=torch.tensor([codes], dtype=torch.float32, device=symbols.device))
+
+
+T = TypeVar("T", int, bytes)
+
+
+def _arrived(found: T | None) -> T:
+    if found is None:
+        raise HeaderLostError("header: a checksum fails")
+    return found
+
+
+@lru_cache(maxsize=8)
+def _order(channel_uses: int) -> Tensor:
+    """Return the place int64 [k] in the frame of each symbol: a stride near the golden section spreads neighbours."""
+    step = max(1, round(channel_uses * _GOLDEN))
+    while math.gcd(step, channel_uses) != 1:
+        step += 1
+    with torch.inference_mode(mode=False):  # a service may be the first to ask, and a gradient pass through it later
+        return torch.arange(channel_uses) * step % channel_uses
