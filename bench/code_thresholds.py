@@ -1,82 +1,112 @@
-"""What the header's codes need: the energies in `jscc.framing.blocks` and `jscc.framing.word`.
+"""The energies that `jscc.framing` takes for granted: those of its schemes, of short blocks, and of a header's word.
 
-    python bench/code_thresholds.py [scheme ...]      # places in blocks.SCHEMES; all, and shorter blocks, unless given
+    python bench/code_thresholds.py                 # every scheme, every lifting size, the word: hours on one core
+    python bench/code_thresholds.py 2x12@384 word   # bits per symbol x rows @ lifting size; the header's word
 
-The rate of lost blocks over the SNR in dB is close to the tail of a normal distribution. It is counted in steps of
-0.1 dB until fewer than 1 % are lost; a line through the deviations of these rates gives the SNR at which one block in
-10,000 is. About an hour on one core.
+They are `energy_db` and `_SHORT_DB` in `blocks.py`, `NEEDED_ENERGY_DB` in `word.py`. Random blocks cross white noise in
+steps of 0.25 dB until nearly all arrive. The tail of a normal distribution over dB is fitted to the counts of those
+that do not, where most do, and says at which energy one in 10,000 is lost; counting that directly would take a hundred
+times as long. Short codes fall a little more slowly than that: 0.1 or 0.2 dB. Energies are over the noise power: of an
+information bit of a block, of a word as a whole.
 """
 
 import math
 import sys
-from statistics import NormalDist, linear_regression
+from collections.abc import Callable
+from statistics import NormalDist
 
 import torch
+from torch import Tensor
 
-from jscc.framing import ldpc, pam
+from jscc.framing import blocks, convolutional, ldpc, pam, word
 from jscc.framing.base_graph import LIFTING_SIZES
-from jscc.framing.blocks import SCHEMES
 
-LOST = 1e-4
-_STEP_DB = 0.1
-_BLOCKS = 600
-_GROUP = 16
-_ENOUGH = 60
-_NORMAL = NormalDist()
+FAILURES = 1e-4
+STEP_DB = 0.25
+BLOCKS, WORDS = 400, 20_000
+MOST_LOST, FEWEST_LOST = 0.3, 0.005
+"""Shares between which the tail is fitted."""
+_AT_ONCE = 50
+_CENTRES = torch.arange(-1.0, 1.0, 0.01, dtype=torch.float64)
+_DEVIATIONS_DB = torch.arange(0.05, 1.5, 0.01, dtype=torch.float64)
+
+Counts = dict[float, tuple[int, int]]
+"""By energy in dB, how many were lost and how many were sent."""
 
 
-def lost_share(code: ldpc.Code, per_symbol: int, snr_db: float, blocks: int = _BLOCKS) -> float:
-    """Return the share of blocks of a code that are lost at an SNR; counting ends after 60."""
-    generator = torch.Generator().manual_seed(round(snr_db * 100) % 2**31)
-    known, noise_power = torch.zeros(code.info_bits, dtype=torch.bool), 10 ** (-snr_db / 10)
-    lost = sent = 0
-    group = _GROUP * LIFTING_SIZES[-1] // code.lifting
-    while sent < blocks and lost < _ENOUGH:
-        bits = torch.randint(2, (group, code.info_bits), generator=generator).bool()
-        coded = torch.nn.functional.pad(ldpc.encode(code, bits), (0, -code.sent_bits % per_symbol))
-        s = pam.modulate(coded, per_symbol)
-        y = s + noise_power**0.5 * torch.randn(s.shape, generator=generator)
-        ratios = pam.log_ratios(y, per_symbol, torch.full_like(y, noise_power))[:, : code.sent_bits]
+def lost_blocks(per_symbol: int, rows: int, lifting: int, energy_db: float, count: int) -> int:
+    """Return how many of `count` full blocks are lost at an energy of an information bit."""
+    code, generator = ldpc.Code(lifting, rows), torch.Generator().manual_seed(round(100 * energy_db) % 2**32)
+    known, lost = torch.zeros(code.info_bits, dtype=torch.bool), 0
+    for _ in range(-(-count // _AT_ONCE)):
+        bits = torch.randint(2, (_AT_ONCE, code.info_bits), generator=generator).bool()
+        coded = ldpc.encode(code, bits)
+        sent = torch.nn.functional.pad(coded, (0, -coded.shape[1] % per_symbol))
+        s = pam.modulate(sent, per_symbol)
+        noise_power = torch.full_like(s, s.shape[1] / code.info_bits / 10 ** (energy_db / 10))
+        y = s + noise_power.sqrt() * torch.randn(s.shape, generator=generator)
+        ratios = pam.log_ratios(y, per_symbol, noise_power)[:, : coded.shape[1]]
         lost += int((ldpc.decode(code, ratios, known) != bits).any(1).sum())
-        sent += group
-    return lost / sent
+    return lost
 
 
-def threshold_db(code: ldpc.Code, per_symbol: int, start_db: float) -> float:
-    """Return the SNR in dB at which one block in 10,000 is lost; start_db is where about none is."""
-    snr_db = start_db
-    while lost_share(code, per_symbol, snr_db, 2 * _GROUP) < 0.5:
-        snr_db -= 3 * _STEP_DB
-    points: list[tuple[float, float]] = []
-    while True:
-        snr_db += _STEP_DB
-        share = lost_share(code, per_symbol, snr_db)
-        if 0 < share < 0.6:
-            points.append((snr_db, _NORMAL.inv_cdf(1 - share)))
-        if share < 0.01 and len(points) > 1:
-            line = linear_regression(*zip(*points, strict=True))
-            return (_NORMAL.inv_cdf(1 - LOST) - line.intercept) / line.slope
+def lost_words(energy_db: float, count: int) -> int:
+    """Return how many of `count` words are lost at an energy of the whole word."""
+    generator = torch.Generator().manual_seed(round(100 * energy_db) % 2**32)
+    bits = torch.randint(2, (count, convolutional.BITS), generator=generator) * 2.0 - 1
+    amplitude = math.sqrt(10 ** (energy_db / 10) / word.USES)
+    y = amplitude * convolutional.encode(bits) + torch.randn(count, word.USES, generator=generator)
+    return int((convolutional.decode(amplitude * y).sign() != bits).any(1).sum())
 
 
-def report(code: ldpc.Code, per_symbol: int, energy_db: float) -> None:
-    """Print what a bit of a code needs over the noise power; energy_db is about that."""
-    efficiency_db = 10 * math.log10(per_symbol * code.info_bits / code.sent_bits)
-    found_db = threshold_db(code, per_symbol, energy_db + efficiency_db)
-    print(
-        f"{per_symbol} bits a symbol, {code.rows} rows, lifting {code.lifting}: {found_db - efficiency_db:.2f} dB",
-        flush=True,
+def count(lost: Callable[[float], tuple[int, int]], start_db: float) -> Counts:
+    """Count upwards from an energy at which nearly all are lost to one at which nearly none is."""
+    counts: Counts = {}
+    energy_db = start_db
+    while not counts or counts[max(counts)][0] > FEWEST_LOST * counts[max(counts)][1]:
+        counts[energy_db] = lost(energy_db)
+        print(f"# {energy_db:6.2f} dB: {counts[energy_db][0]} of {counts[energy_db][1]} lost", file=sys.stderr)
+        energy_db += STEP_DB
+    return counts
+
+
+def threshold_db(counts: Counts) -> float:
+    """Return where the likeliest normal tail has FAILURES."""
+    middle_db = min(counts, key=lambda energy_db: abs(counts[energy_db][0] / counts[energy_db][1] - 0.5))
+    tail = {energy_db: each for energy_db, each in counts.items() if each[0] < MOST_LOST * each[1]}
+    energies_db = torch.tensor([*tail], dtype=torch.float64)
+    lost, sent = torch.tensor([*tail.values()], dtype=torch.float64).T
+    z = (middle_db + _CENTRES[:, None, None] - energies_db) / _DEVIATIONS_DB[:, None]
+    likelihood: Tensor = (lost * torch.special.log_ndtr(z) + (sent - lost) * torch.special.log_ndtr(-z)).sum(2)
+    centre, deviation = divmod(int(likelihood.argmax()), len(_DEVIATIONS_DB))
+    deviations = NormalDist().inv_cdf(1 - FAILURES)
+    return middle_db + float(_CENTRES[centre]) + deviations * float(_DEVIATIONS_DB[deviation])
+
+
+def measure(name: str) -> float:
+    """Return the threshold in dB of `word` or of a scheme such as 2x12@384."""
+    if name == "word":
+        return threshold_db(count(lambda energy_db: (lost_words(energy_db, WORDS), WORDS), 21.0))
+    scheme, _, lifting = name.partition("@")
+    per_symbol, rows = map(int, scheme.split("x"))
+    expected_db = next(
+        (it.energy_db for it in blocks.SCHEMES if (it.bits_per_symbol, it.rows) == (per_symbol, rows)), 3
     )
 
+    def lost(energy_db: float) -> tuple[int, int]:
+        return lost_blocks(per_symbol, rows, int(lifting), energy_db, BLOCKS), BLOCKS
 
-@torch.no_grad()
+    return threshold_db(count(lost, expected_db - 1.5))
+
+
 def main() -> None:
-    """Measure and print."""
-    chosen = [int(argument) for argument in sys.argv[1:]]
-    for number in chosen or range(len(SCHEMES)):
-        scheme = SCHEMES[number]
-        report(ldpc.Code(LIFTING_SIZES[-1], scheme.rows), scheme.bits_per_symbol, scheme.energy_db)
-    for lifting in () if chosen else LIFTING_SIZES[:-1]:
-        report(ldpc.Code(lifting, SCHEMES[0].rows), SCHEMES[0].bits_per_symbol, SCHEMES[0].energy_db + 4)
+    """Measure what is named, or everything, and print one line for each."""
+    torch.set_num_threads(1)
+    largest = LIFTING_SIZES[-1]
+    schemes = [f"{it.bits_per_symbol}x{it.rows}@{largest}" for it in blocks.SCHEMES]
+    short = [f"1x{ldpc.MAX_ROWS}@{lifting}" for lifting in LIFTING_SIZES[:-1]]
+    for name in sys.argv[1:] or [*schemes, *short, "word"]:
+        print(f"{name}: {measure(name):.2f} dB", flush=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from jscc import channels, checkpoints
 from jscc.cards import UnknownCheckpointError
 from jscc.framing import frame
 from jscc.models import UnknownMethodError
+from jscc.models._contract import SendOptions
 from jscc.serving.host import Host
 from jscc.signals import Layout, Side
 from jscc.wire import codec, convert
@@ -541,7 +542,7 @@ async def test_descriptions_say_what_is_served(services: Services) -> None:
         (served,) = item.methods
         assert (served.name, served.checkpoint) == (METHOD, METHOD)
         assert (served.method, served.transmitter_method) == (METHOD, METHOD)
-        sent = {"header_margin_db": 2.0} if item is encoder else {}
+        sent = {"header_margin_db": SendOptions().header_margin_db} if item is encoder else {}
         assert convert.plain_options(served.send_options) == sent
         assert dict(served.receive_options) == {}
         assert served.checkpoint_digest == served.transmitter_digest == services.digest

@@ -94,8 +94,14 @@ def test_report_is_right(link: Link, photos: Path) -> None:
     original, received = read_image(file).astype(np.int64), read_image(answer.image_png).astype(np.int64)
     expected_psnr_db = 10 * np.log10(255**2 / np.mean((original - received) ** 2))
     assert answer.report.quality.psnr_db == pytest.approx(expected_psnr_db, abs=1e-9)
-    assert answer.report.rho == 0.25  # 176x208 px are multiples of 16
-    assert answer.report.channel_uses == original.size // 4
+    ledger = answer.report.ledger
+    assert ledger.channel_uses == original.size // 4  # 176x208 px are multiples of 16; the header is in them
+    assert answer.report.rho == 0.25
+    assert 128 < ledger.header_uses < 0.1 * ledger.channel_uses
+    assert ledger.header_bits > 9 + 8 + 31  # told SNR, margin, size of the body, and the body
+    assert 0 < ledger.header_share < 0.1
+    assert ledger.peak_to_average_db > 3
+    assert answer.report.lost == ""
 
 
 def parts_ns(report: orchestrator_pb2.TransmissionReport) -> list[int]:
