@@ -78,8 +78,7 @@ class Config(Protocol[SendT_contra]):
     def layout(self, height_px: int, width_px: int, options: SendT_contra) -> Layout:
         """Return what an image of this size costs when it is sent with these options.
 
-        The options may change the channel uses. Number and width of the codes follow from the size alone: the codes
-        tell the options.
+        Nothing in it depends on the options so far: a receiver finds the header before it knows them.
         """
 
     def studies(self) -> tuple[Study, ...]:

@@ -9,8 +9,6 @@ from services.orchestrator.report.series import shown_series
 from services.orchestrator.results.rows import Row
 from services.orchestrator.results.store import Results
 
-_NONE = "0 + 0"
-
 
 def spent(results: Results) -> str:
     """Shares of uses and power that the header takes, and peak to average, by method and SNR; means over the images."""
