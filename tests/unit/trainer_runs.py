@@ -3,9 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -13,30 +14,31 @@ from trainer import prepare, settings
 from trainer.build import build
 from trainer.learner import Learner
 
-RECIPE = """
-[method]
-name = "{method}"
-[method.config]
-{config}
-[data]
-folders = {folders}
-crop_px = 32
-batch_size = 4
-validation_every = 4
-validation_photos = 2
-validation_crop_px = 32
-initialise_photos = 0
-{data}
-[run]
-precision = "float32"
-memory_format = "channels_last"
-fused = true
-device = "cpu"
-log_steps = 1
-validate_minutes = 1e6
-tensorboard = {tensorboard}
-{more}
-"""
+Lines = Mapping[str, str | None]
+"""Keys of a section of a recipe and their values as TOML writes them; None leaves out one that is there otherwise."""
+
+TINY: Mapping[str, Lines] = {
+    "data": {
+        "crop_px": "32",
+        "batch_size": "4",
+        "validation_every": "4",
+        "validation_photos": "2",
+        "validation_crop_px": "32",
+        "initialise_photos": "0",
+    },
+    "loss": {},
+    "optimiser": {},
+    "run": {
+        "precision": '"float32"',
+        "memory_format": '"channels_last"',
+        "fused": "true",
+        "device": '"cpu"',
+        "log_steps": "1",
+        "validate_minutes": "1e6",
+        "tensorboard": "false",
+    },
+}
+"""What recipes of tests have unless they say otherwise."""
 DEEPJSCC = "stage_channels = [4, 6, 8, 8]\nlatent_channels = 8"
 KLTJSCC = "classes = 2\ntransmitter_channels = 4\nreceiver_channels = [4, 4]"
 MODEL_BASED = "stage_channels = [4, 4, 8]\nlatent_channels = 8\niterations = 2\ndenoiser_channels = 4"
@@ -68,11 +70,46 @@ def make_photos(folder: Path, count: int, level: int) -> Path:
     return folder
 
 
-def write_recipe(path: Path, folders: list[Path], **values: str) -> Path:
+def random_photos(folder: Path) -> Path:
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    for number in range(5):
+        Image.fromarray(draw.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+def write_recipe(
+    path: Path,
+    folders: Sequence[Path],
+    method: str = "deepjscc",
+    config: str = DEEPJSCC,
+    listens_to: str = "",
+    more: str = "",
+    **lines: Lines,
+) -> Path:
+    """Write a recipe like TINY.
+
+    Args:
+        path: of the file.
+        folders: of photographs.
+        method: its name.
+        config: its configuration, as text.
+        listens_to: the line of whom it listens to, if any.
+        more: sections behind all others, as text.
+        lines: what is not as in TINY, by section.
+    """
     named = "[" + ", ".join(f'"{folder}"' for folder in folders) + "]"
-    usual = {"method": "deepjscc", "config": DEEPJSCC, "data": "", "more": "", "tensorboard": "false"}
-    path.write_text(RECIPE.format(folders=named, **(usual | values)))
+    text = f'[method]\nname = "{method}"\n{listens_to}\n[method.config]\n{config}\n'
+    for name, usual in TINY.items():
+        begin: Lines = {"folders": named} if name == "data" else {}
+        if body := _section({**begin, **usual, **lines.get(name, {})}):
+            text += f"[{name}]\n{body}"
+    path.write_text(text + more)
     return path
+
+
+def _section(lines: Lines) -> str:
+    return "".join(f"{key} = {value}\n" for key, value in lines.items() if value is not None)
 
 
 def learner_of(recipe_file: Path) -> Learner:

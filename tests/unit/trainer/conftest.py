@@ -3,37 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
-from trainer_runs import Refused
+from trainer_runs import Refused, random_photos, write_recipe
 
 from trainer import __main__ as command_line
-
-RECIPE = """
-[method]
-name = "deepjscc"
-[method.config]
-stage_channels = [4, 6, 8, 8]
-latent_channels = 8
-[data]
-folders = ["{folder}"]
-crop_px = 32
-batch_size = 4
-validation_every = 4
-validation_photos = 1
-validation_crop_px = 32
-initialise_photos = 0
-[run]
-precision = "float32"
-memory_format = "channels_last"
-fused = true
-device = "cpu"
-log_steps = 1
-checkpoint_minutes = 1e6
-validate_minutes = 1e6
-tensorboard = false
-"""
 
 
 @pytest.fixture
@@ -44,19 +17,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    draw = np.random.default_rng(0)
-    for number in range(5):
-        Image.fromarray(draw.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(folder / f"{number}.png")
-    return folder
+    return random_photos(tmp_path / "photos")
 
 
 @pytest.fixture
 def recipe_file(tmp_path: Path, photos: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(RECIPE.format(folder=photos))
-    return path
+    return write_recipe(
+        tmp_path / "tiny.toml", [photos], data={"validation_photos": "1"}, run={"checkpoint_minutes": "1e6"}
+    )
 
 
 @pytest.fixture

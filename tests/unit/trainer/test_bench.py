@@ -10,25 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from trainer_runs import TINY, write_recipe
 
 from trainer import bench
 from trainer.bench_variants import COMPILED, PLAIN, Turns, Variant, take_turns
 
-RECIPE = """
-[method]
-name = "deepjscc"
-[method.config]
-stage_channels = [4, 6, 8, 8]
-latent_channels = 8
-[data]
-folders = ["{folder}"]
-crop_px = 16
-batch_size = 2
-validation_every = 4
-initialise_photos = 0
-[run]
-device = "cpu"
-"""
+BARE = {key: None for key in TINY["run"] if key != "device"}
+"""As a recipe is that says nothing of how to run."""
 
 
 class Clock:
@@ -103,7 +91,8 @@ def run_bench(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]
     folder.mkdir()
     for number in range(5):
         Image.fromarray(np.full((20, 24, 3), number, np.uint8)).save(folder / f"{number}.png")
-    (tmp_path / "tiny.toml").write_text(RECIPE.format(folder=folder))
+    data = {"crop_px": "16", "batch_size": "2", "validation_photos": None, "validation_crop_px": None}
+    write_recipe(tmp_path / "tiny.toml", [folder], data=data, run=BARE)
 
     def run(*words: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "trainer", "bench", str(tmp_path / "tiny.toml"), *words]

@@ -81,7 +81,7 @@ class TestCrops:
 class TestWeights:
     def test_folders_get_their_share(self, tmp_path: Path) -> None:
         folders = [make_photos(tmp_path / "a", 30, 50), make_photos(tmp_path / "b", 6, 200)]
-        learner = learner_of(write_recipe(tmp_path / "r.toml", folders, data="weights = [1.0, 3.0]"))
+        learner = learner_of(write_recipe(tmp_path / "r.toml", folders, data={"weights": "[1.0, 3.0]"}))
         names = learner.photos.names
         drawn = learner.photos.at(torch.rand(4000, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
         from_b = [index for index in drawn.tolist() if names[index].startswith("200")]

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+import trainer_runs
+from trainer_runs import Lines
 
 from jscc import checkpoints
 from jscc.serving.runtime import pick_precision
@@ -19,47 +19,18 @@ from trainer.learner import Learner
 from trainer.optimisation import Budget, Optimiser, rate_factor
 from trainer.settings import OptimiserSettings, Recipe
 
-RECIPE = """
-[method]
-name = "deepjscc"
-[method.config]
-stage_channels = [4, 6, 8, 8]
-latent_channels = 8
-[data]
-folders = ["{folder}"]
-crop_px = 32
-batch_size = 4
-validation_every = 4
-validation_photos = 1
-validation_crop_px = 32
-initialise_photos = 0
-[optimiser]
-learning_rate = 1e-2
-[run]
-{run}
-device = "cpu"
-log_steps = 1
-validate_minutes = 1e6
-tensorboard = false
-"""
-OPEN = 'precision = "auto"'
-UNUSUAL = 'precision = "bfloat16"\nmemory_format = "contiguous"\nfused = false'
+OPEN = {"precision": '"auto"', "memory_format": None, "fused": None}
+UNUSUAL = {"precision": '"bfloat16"', "memory_format": '"contiguous"', "fused": "false"}
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def write_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def write_recipe(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("JSCC_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    draw = np.random.default_rng(0)
-    for number in range(5):
-        Image.fromarray(draw.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(folder / f"{number}.png")
 
-    def write(run: str) -> Path:
-        path = tmp_path / "tiny.toml"
-        path.write_text(RECIPE.format(folder=folder, run=run))
-        return path
+    def write(run: Lines) -> Path:
+        data, optimiser = {"validation_photos": "1"}, {"learning_rate": "1e-2"}
+        return trainer_runs.write_recipe(tmp_path / "tiny.toml", [photos], data=data, optimiser=optimiser, run=run)
 
     return write
 
@@ -188,7 +159,7 @@ class TestRun:
     def test_a_run_that_left_nothing_records_nothing(self, tmp_path: Path, write_recipe: Any) -> None:
         run("train", write_recipe(UNUSUAL), "--steps", 1, "--out", tmp_path / "run")
         (tmp_path / "run" / "last.pt").unlink()
-        run("train", write_recipe(UNUSUAL.replace("bfloat16", "float32")), "--steps", 1, "--out", tmp_path / "run")
+        run("train", write_recipe(UNUSUAL | {"precision": '"float32"'}), "--steps", 1, "--out", tmp_path / "run")
         assert [record["precision"] for record in records_of(tmp_path / "run")] == ["float32"]
 
 

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import factories
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from trainer_runs import DEEPJSCC, random_photos, write_recipe
 
 from jscc import checkpoints, models
 from jscc.checkpoints import Card
@@ -15,31 +14,6 @@ from trainer import __main__ as command_line
 from trainer import evaluate, settings
 from trainer.build import build, take_over
 
-RECIPE = """
-[method]
-name = "diffusion"
-{listens_to}
-[method.config]
-stage_channels = [4, 6, 8, 8]
-latent_channels = 8
-widths = [8, 8]
-blocks = 1
-[data]
-folders = ["{folder}"]
-crop_px = 32
-batch_size = 2
-validation_every = 4
-validation_photos = 1
-validation_crop_px = 32
-[loss]
-kind = "mse"
-[run]
-precision = "float32"
-memory_format = "channels_last"
-fused = true
-device = "cpu"
-tensorboard = false
-"""
 CONFIG = {"stage_channels": [4, 6, 8, 8], "latent_channels": 8}
 
 
@@ -54,18 +28,21 @@ def heard(tmp_path: Path) -> Card:
 @pytest.fixture
 def recipe_file(tmp_path: Path, heard: Card, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("JSCC_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    draw = np.random.default_rng(0)
-    for number in range(5):
-        Image.fromarray(draw.integers(0, 256, (40, 48, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    random_photos(tmp_path / "photos")
     return write(tmp_path, f'listens_to = "{tmp_path / "shipped" / heard.name}"')
 
 
 def write(tmp_path: Path, listens_to: str) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(RECIPE.format(folder=tmp_path / "photos", listens_to=listens_to))
-    return path
+    return write_recipe(
+        tmp_path / "tiny.toml",
+        [tmp_path / "photos"],
+        "diffusion",
+        f"{DEEPJSCC}\nwidths = [8, 8]\nblocks = 1",
+        listens_to,
+        data={"batch_size": "2", "validation_photos": "1", "initialise_photos": None},
+        loss={"kind": '"mse"'},
+        run={"log_steps": None, "validate_minutes": None},
+    )
 
 
 def run(*arguments: str | Path) -> None:

@@ -55,7 +55,7 @@ def test_a_step_does_not_wait_for_the_device(
     tmp_path: Path, values: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_photos(tmp_path / "a", 6, 9)
-    recipe_file = write_recipe(tmp_path / "r.toml", [folder], data="weights = [1.0]", **values)
+    recipe_file = write_recipe(tmp_path / "r.toml", [folder], data={"weights": "[1.0]"}, **values)
     learner = learner_of(recipe_file)
     monkeypatch.setattr(Awgn, "__post_init__", lambda self: None)  # what it checks on the CPU it skips elsewhere
     learner.step(1e-3, (-6.0, 21.0))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import trainer_runs
 from PIL import Image
 
 from trainer import __main__ as command_line
@@ -22,33 +23,8 @@ from trainer.objective import ScoredLink, _leaves_out
 from trainer.parallel import Team
 from trainer.settings import load
 
-RECIPE = """
-[method]
-name = "{method}"
-[method.config]
-{config}
-[data]
-folders = ["{folder}"]
-crop_px = 32
-batch_size = 4
-validation_every = 4
-validation_photos = 1
-validation_crop_px = 32
-initialise_photos = 0
-[optimiser]
-learning_rate = 1e-2
-[run]
-precision = "float32"
-memory_format = "channels_last"
-fused = true
-device = "cpu"
-log_steps = 1
-checkpoint_minutes = {checkpoint_minutes}
-validate_minutes = 1e6
-tensorboard = false
-"""
 CONFIGS = {
-    "deepjscc": "stage_channels = [4, 6, 8, 8]\nlatent_channels = 8",
+    "deepjscc": trainer_runs.DEEPJSCC,
     "model_based": "stage_channels = [4, 6, 8]\nlatent_channels = 4\niterations = 3\ndenoiser_channels = 4",
 }
 CURVE = ("step", "learning_rate", "loss", "psnr_db", "gradient_norm")
@@ -66,11 +42,15 @@ def write_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         Image.fromarray(small).resize((56, 48), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
 
     def write(method: str = "deepjscc", checkpoint_minutes: str = "1e6") -> Path:
-        path = tmp_path / f"{method}.toml"
-        path.write_text(
-            RECIPE.format(method=method, config=CONFIGS[method], folder=folder, checkpoint_minutes=checkpoint_minutes)
+        return trainer_runs.write_recipe(
+            tmp_path / f"{method}.toml",
+            [folder],
+            method,
+            CONFIGS[method],
+            data={"validation_photos": "1"},
+            optimiser={"learning_rate": "1e-2"},
+            run={"checkpoint_minutes": checkpoint_minutes},
         )
-        return path
 
     return write
 

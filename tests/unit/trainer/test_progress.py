@@ -9,31 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from trainer_runs import write_recipe
 
 from trainer.progress import Lines
 
-RECIPE = """
-[method]
-name = "deepjscc"
-[method.config]
-stage_channels = [4, 6, 8, 8]
-latent_channels = 8
-[data]
-folders = ["{folder}"]
-crop_px = 32
-batch_size = 2
-validation_every = 4
-validation_photos = 1
-validation_crop_px = 32
-initialise_photos = 0
-[run]
-precision = "float32"
-memory_format = "channels_last"
-fused = true
-device = "cpu"
-log_steps = 1
-tensorboard = true
-"""
 BARE = ("rich", "tqdm", "tensorboard", "grpc", "pydantic", "pytorch_msssim", "skimage", "torchvision")
 
 
@@ -46,7 +25,8 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     folder.mkdir()
     for number in range(5):
         Image.fromarray(np.full((40, 48, 3), number, np.uint8)).save(folder / f"{number}.png")
-    (tmp_path / "tiny.toml").write_text(RECIPE.format(folder=folder))
+    run = {"validate_minutes": None, "tensorboard": "true"}
+    write_recipe(tmp_path / "tiny.toml", [folder], data={"batch_size": "2", "validation_photos": "1"}, run=run)
     return ["train", str(tmp_path / "tiny.toml"), "--steps", "3", "--out", str(tmp_path / "run")]
 
 

@@ -31,7 +31,7 @@ class TestSamples:
 
         loss = '[loss]\nkind = "mse"\npixel_weight = 0.7\nms_ssim_weight = 0.3\n'
         recipe_file = write_recipe(
-            tmp_path / "r.toml", [make_photos(tmp_path / "a", 6, 9)], more=loss, tensorboard="true"
+            tmp_path / "r.toml", [make_photos(tmp_path / "a", 6, 9)], more=loss, run={"tensorboard": "true"}
         )
         arguments = ["train", str(recipe_file), "--steps", "2", "--out", str(tmp_path / "run")]
         assert command_line.main(arguments) == 0

@@ -80,9 +80,9 @@ class TestCurriculum:
 class TestWeights:
     def test_numbers_must_fit(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="weights must be 1, one for each folder, got 2"):
-            settings.load(write_recipe(tmp_path / "r.toml", [tmp_path], data="weights = [1.0, 2.0]"))
+            settings.load(write_recipe(tmp_path / "r.toml", [tmp_path], data={"weights": "[1.0, 2.0]"}))
         with pytest.raises(ValueError, match="weights: must be above 0"):
-            settings.load(write_recipe(tmp_path / "r.toml", [tmp_path], data="weights = [0.0]"))
+            settings.load(write_recipe(tmp_path / "r.toml", [tmp_path], data={"weights": "[0.0]"}))
 
 
 class TestRecipes:

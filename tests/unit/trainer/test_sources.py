@@ -137,7 +137,7 @@ class TestPhotos:
 class TestWeights:
     def test_folder_inside_another_has_nothing_of_its_own(self, tmp_path: Path) -> None:
         inner = make_photos(tmp_path / "a" / "b", 6, 1)
-        recipe = settings.load(write_recipe(tmp_path / "r.toml", [tmp_path / "a", inner], data="weights = [1, 1]"))
+        recipe = settings.load(write_recipe(tmp_path / "r.toml", [tmp_path / "a", inner], data={"weights": "[1, 1]"}))
         with pytest.raises(ValueError, match="folder 1 has no photo of its own"):
             prepare.load_photos(recipe.data)
 

@@ -13,6 +13,7 @@ import factories
 import numpy as np
 import pytest
 import torch
+import trainer_runs
 from PIL import Image
 
 from jscc import checkpoints
@@ -28,34 +29,6 @@ from trainer.build import build, config_mapping, take_over
 from trainer.journal import read_rows
 from trainer.learner import Learner
 from trainer.optimisation import Budget
-
-RECIPE = """
-[method]
-name = "deepjscc"
-[method.config]
-stage_channels = [4, 6, 8, 8]
-latent_channels = 8
-[data]
-folders = ["{photos}"]
-crop_px = 32
-batch_size = 4
-validation_every = 4
-validation_photos = 2
-validation_crop_px = 32
-initialise_photos = {initialise_photos}
-[optimiser]
-learning_rate = 1e-2
-muon = ["blocks"]
-[run]
-precision = "{precision}"
-memory_format = "channels_last"
-fused = true
-device = "cpu"
-log_steps = 2
-checkpoint_minutes = {checkpoint_minutes}
-validate_minutes = 1e6
-tensorboard = {tensorboard}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +47,14 @@ def recipe_file(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -
     return write_recipe(tmp_path / "tiny.toml", photos)
 
 
-def write_recipe(path: Path, photos: Path, **values: str) -> Path:
-    usual = {"precision": "float32", "initialise_photos": "0", "checkpoint_minutes": "1e6", "tensorboard": "false"}
-    path.write_text(RECIPE.format(photos=photos, **(usual | values)))
-    return path
+def write_recipe(path: Path, photos: Path, initialise_photos: str = "0", **run: str) -> Path:
+    return trainer_runs.write_recipe(
+        path,
+        [photos],
+        data={"initialise_photos": initialise_photos},
+        optimiser={"learning_rate": "1e-2", "muon": '["blocks"]'},
+        run={"log_steps": "2", "checkpoint_minutes": "1e6", **run},
+    )
 
 
 def run(*arguments: str | Path) -> None:
@@ -95,7 +72,7 @@ def test_resumed_run_equals_an_undisturbed_one(
     tmp_path: Path, photos: Path, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JSCC_CACHE", str(tmp_path / "cache"))
-    recipe_file = write_recipe(tmp_path / "tiny.toml", photos, precision=precision)
+    recipe_file = write_recipe(tmp_path / "tiny.toml", photos, precision=f'"{precision}"')
     run("train", recipe_file, "--steps", "7", "--out", tmp_path / "whole")
 
     done = Learner.step
