@@ -61,7 +61,7 @@ def digital_uses(link: jscc.link.Link, side: Side, layout: Layout) -> int:
     if not isinstance(link.transmitter, kltjscc.Transmitter):
         return 0
     said = told.Told.of(side.codes, *padded_size(side.height_px, side.width_px, PATCH_PX))
-    return int(hybrid.cost(kltjscc.air_of(layout, side), said.size_bytes, said.margin).uses)
+    return int(hybrid.cost(frame.left_to_method(layout, side), said.size_bytes, said.margin).uses)
 
 
 def table(ledgers: dict[tuple[str, float], dict[str, Entry]]) -> str:

@@ -41,8 +41,7 @@ def lost_blocks(per_symbol: int, rows: int, lifting: int, energy_db: float, coun
     for _ in range(-(-count // _AT_ONCE)):
         bits = torch.randint(2, (_AT_ONCE, code.info_bits), generator=generator).bool()
         coded = ldpc.encode(code, bits)
-        sent = torch.nn.functional.pad(coded, (0, -coded.shape[1] % per_symbol))
-        s = pam.modulate(sent, per_symbol)
+        s = pam.modulate(coded, per_symbol)
         noise_power = torch.full_like(s, s.shape[1] / code.info_bits / 10 ** (energy_db / 10))
         y = s + noise_power.sqrt() * torch.randn(s.shape, generator=generator)
         ratios = pam.log_ratios(y, per_symbol, noise_power)[:, : coded.shape[1]]

@@ -203,7 +203,7 @@ class Link(nn.Module):
         with networks_in(precision, x.device):
             s, side = self.transmitter(x, snr_db, self.send_options)
         layout = self.transmitter.config.layout(side.height_px, side.width_px, self.send_options)
-        amplitude = frame.gain(layout, side)  # what the header leaves of the power
+        amplitude = frame.left_to_method(layout, side).gain.float()  # what the header leaves of the power
         channel = Awgn(snr_db + 20 * amplitude.log10())
         y, truth = channel.apply(s.float(), channel.draw(s.shape, draws))
         received = Arrived(y, side, truth.state())

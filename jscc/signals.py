@@ -222,14 +222,23 @@ def check_received(y: Tensor, side: Side, layout: Layout) -> None:
     Raises:
         ValueError: a number differs; names the field and both numbers.
     """
-    if y.shape[1] != layout.slots:
-        size = f"a {side.width_px}x{side.height_px} px image"
-        raise ValueError(f"symbols: {y.shape[1]} symbols, expected {layout.slots} for {size}")
+    check_symbols(y, layout.slots, (side.height_px, side.width_px))
     told = (side.codes.shape[1], side.code_bits if side.codes.shape[1] else layout.code_bits)
     if told != (layout.code_count, layout.code_bits):
         expected = f"{layout.code_count} of {layout.code_bits} bits"
         size = f"a {side.width_px}x{side.height_px} px image"
         raise ValueError(f"side.codes: {told[0]} of {told[1]} bits, expected {expected} for {size}")
+
+
+def check_symbols(y: Tensor, expected: int, size_px: tuple[int, int]) -> None:
+    """Check the number of symbols [B, k] of an image of this height and width.
+
+    Raises:
+        ValueError: it is not the expected one; names both.
+    """
+    if y.shape[1] != expected:
+        size = f"a {size_px[1]}x{size_px[0]} px image"
+        raise ValueError(f"symbols: {y.shape[1]} symbols, expected {expected} for {size}")
 
 
 def crop(x: Tensor, side: Side) -> Tensor:

@@ -10,10 +10,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 Counts = NDArray[np.float32]
 """How often each symbol is expected, [..., symbols], whole numbers above 0 whose sum is below 2^24."""
 _WORD_BYTES = 4
+
+
+def counts_of(table: Tensor) -> Counts:
+    """Return counts, a tensor of whole numbers, as the coder takes them."""
+    counts: Counts = table.float().cpu().numpy()
+    return counts
 
 
 def encode(groups: Iterable[tuple[NDArray[np.int32], Counts]]) -> bytes:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from jscc import signals
@@ -52,7 +53,6 @@ SCHEMES = (
 )
 _SHORT_DB = (3.4, 2.5, 1.5, 1.2, 0.6, 0.3, 0.0)
 """What a block of each lifting size needs more."""
-_AHEAD = 1e-9
 
 
 class Cost(NamedTuple):
@@ -125,9 +125,9 @@ def send_checked(checked: bytes, snr_code: int, energy: float) -> Tensor:
     bits = torch.zeros(shape.blocks * shape.kept, dtype=torch.bool)
     told = torch.from_numpy(np.unpackbits(np.frombuffer(checked, np.uint8)).astype(bool))
     bits[: len(told)] = told
-    blocks = torch.nn.functional.pad(bits.view(shape.blocks, -1), (0, shape.code.info_bits - shape.kept))
+    blocks = F.pad(bits.view(shape.blocks, -1), (0, shape.code.info_bits - shape.kept))
     coded = ldpc.encode(shape.code, blocks)[:, shape.sent]
-    symbols = pam.modulate(_fill(coded, shape.bits_per_symbol), shape.bits_per_symbol).flatten()
+    symbols = pam.modulate(coded, shape.bits_per_symbol).flatten()
     return symbols * math.sqrt(energy / float(symbols.square().sum()))
 
 
@@ -172,10 +172,6 @@ class _Shape(NamedTuple):
         place = torch.arange(code.sent_bits) + 2 * code.lifting
         sent = ((place < kept) | (place >= code.info_bits)).nonzero().flatten()
         return _Shape(blocks, kept, code, SCHEMES[scheme].bits_per_symbol, sent)
-
-
-def _fill(bits: Tensor, per_symbol: int) -> Tensor:
-    return torch.nn.functional.pad(bits, (0, -bits.shape[1] % per_symbol))
 
 
 def _table(values: tuple[float, ...], device: torch.device) -> Tensor:

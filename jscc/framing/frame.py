@@ -109,18 +109,31 @@ def shares_of(layout: Layout, side: Side) -> Shares:
     return Shares(each, energy, body.uses, (left / (layout.slots - body.uses).clamp_min(1)).sqrt())
 
 
-def gain(layout: Layout, side: Side) -> Tensor:
-    """Return the amplitude float32 [B] of the method's symbols in the frame: the header's power is taken from it."""
-    return shares_of(layout, side).gain.float()
+class Air(NamedTuple):
+    """What the header leaves to a method's symbols, [B] each: what both ends know of their air.
+
+    Attributes:
+        snr_code: int64, the SNR that the transmitter is told.
+        noise_power: float64, for which a method is designed: what the told SNR makes of it where its mean power is 1.
+        gain: float64 amplitude of its symbols in the frame.
+        uses: int64, its own.
+    """
+
+    snr_code: Tensor
+    noise_power: Tensor
+    gain: Tensor
+    uses: Tensor
 
 
-def left_to_method(layout: Layout, side: Side) -> tuple[Tensor, Tensor]:
-    """Return how many uses int64 [B] the header leaves to the method's symbols, and their amplitude float64 [B].
+def left_to_method(layout: Layout, side: Side) -> Air:
+    """Return what the header leaves to a method's symbols.
 
-    At least one, so that a method need not ask: a header that takes them all is sent in vain, and its image is lost.
+    At least one use, so that a method need not ask: a header that takes them all is sent in vain, and its image is
+    lost.
     """
     shares = shares_of(layout, side)
-    return (layout.slots - shares.body_uses).clamp_min(1), shares.gain
+    noise_power = signals.told_noise_power(side.snr_code).double() / shares.gain.square()
+    return Air(side.snr_code, noise_power, shares.gain, (layout.slots - shares.body_uses).clamp_min(1))
 
 
 def send(layout: Layout, s: Tensor, side: Side) -> Frame:
@@ -173,9 +186,7 @@ def receive(
         ValueError: k is not what an image of this size is sent as.
         HeaderLostError: the header did not arrive.
     """
-    if y.shape[1] != layout.channel_uses:
-        size = f"a {size_px[1]}x{size_px[0]} px image"
-        raise ValueError(f"symbols: {y.shape[1]} symbols, expected {layout.channel_uses} for {size}")
+    signals.check_symbols(y, layout.channel_uses, size_px)
     order = _order(layout.channel_uses).to(y.device)
     words = layout.channel_uses - layout.slots
     ordered, powers = (part[0, order] for part in (y, state.of_symbol(y.shape[1])))

@@ -3,17 +3,18 @@
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _NOISE_FLOOR = 1e-6
 
 
 def modulate(bits: Tensor, per_symbol: int) -> Tensor:
-    """Return the symbols float32 [B, n] of bits bool [B, n * per_symbol].
+    """Return the symbols float32 [B, n] of bits bool [B, m], n = m / per_symbol rounded up; what is missing is 0.
 
     The first n bits decide the sign, the next n the half of the magnitudes, and so on.
     """
-    labels = bits.view(len(bits), per_symbol, -1)
+    labels = F.pad(bits, (0, -bits.shape[1] % per_symbol)).view(len(bits), per_symbol, -1)
     weights = 2 ** torch.arange(per_symbol - 1, -1, -1, device=bits.device)
     return _points(per_symbol).to(bits.device)[(labels * weights[:, None]).sum(1)]
 

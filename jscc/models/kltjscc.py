@@ -21,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jscc.framing import frame
+from jscc.framing import bits, frame
+from jscc.framing.frame import Air
 from jscc.models import _contract
 from jscc.models._contract import ReceiveOptions
 from jscc.models._klt import hybrid, told
@@ -47,7 +48,6 @@ from jscc.signals import (
     pad_to_multiple,
     padded_size,
     quantise_log2,
-    told_noise_power,
 )
 
 SCALE_LOG2 = (-8.0, 8.0)
@@ -159,7 +159,7 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
             classes = self.tables.classify(coefficients)
             side = Side.told(x, snr_db, options.header_margin_code, x.new_zeros(len(x), 0), told.CODE_BITS)
             header, side = self._size_header(classes, side)
-            air = air_of(layout, side)
+            air = frame.left_to_method(layout, side)
             places = Places(self.tables, classes, layout.slots)
             margin = torch.full_like(side.margin_code, options.margin_code)
             exact = places.take(to_spectrum(coefficients)) / places.deviation
@@ -182,13 +182,13 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
         """Return the classes as bytes, which a training step does not wait for, and side information with a size."""
         if self.training:
             return (), dataclasses.replace(side, body_bytes=told.size_bytes(classes, self.tables.class_count))
-        counts = self.tables.class_count.float().cpu().numpy()
+        counts = bits.counts_of(self.tables.class_count)
         written = tuple(told.write_classes(image, counts) for image in classes.cpu().numpy())
         sizes = [told.FIRST_BYTES + len(each) for each in written]
         return written, dataclasses.replace(side, body_bytes=torch.tensor(sizes, device=classes.device))
 
     def _tell(
-        self, places: Places, exact: Tensor, air: hybrid.Air, margin: Tensor
+        self, places: Places, exact: Tensor, air: Air, margin: Tensor
     ) -> tuple[Tensor, Tensor, tuple[bytes, ...], Tensor]:
         """Return step [B] and values [B, slots] of the digital part, its bytes, and their number [B]."""
         step = hybrid.choose_step(places.levels, self.quantiser, air, margin)
@@ -262,7 +262,9 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         layout = self.config.layout(side.height_px, side.width_px, SendOptions())
         check_received(y, side, layout)
         with torch.autocast(y.device.type, enabled=False):
-            estimate, error, deviation, lost = self._estimate(y.float(), side, state, air_of(layout, side))
+            estimate, error, deviation, lost = self._estimate(
+                y.float(), side, state, frame.left_to_method(layout, side)
+            )
             image = self.tables.synthesise(estimate)
             relative = torch.cat([estimate, error], dim=1) / deviation.repeat(1, 2, 1, 1)
         features = self.coarse_body(self.coarse_head(relative), state.snr_db)
@@ -273,9 +275,7 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
             x_hat = crop(self.tables.synthesise(estimate + correction), side)
         return (x_hat if self.training else x_hat.clamp(0, 1)), lost
 
-    def _estimate(
-        self, y: Tensor, side: Side, state: ChannelState, air: hybrid.Air
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _estimate(self, y: Tensor, side: Side, state: ChannelState, air: Air) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the estimate of every patch's coefficients and the deviations of its error and of what it is of.
 
         All are [B, 768, h, w]; and [B] where the digital part is lost.
@@ -297,7 +297,7 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         return from_spectrum(estimate), per_patch(error).sqrt(), deviation, lost
 
     def _values(
-        self, code: hybrid.HybridPlan, air: hybrid.Air, size_bytes: Tensor, side: Side, y: Tensor, noise_power: Tensor
+        self, code: hybrid.HybridPlan, air: Air, size_bytes: Tensor, side: Side, y: Tensor, noise_power: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the values int64 [B, slots], 0 where they are lost, and [B] where that is."""
         if side.payload is not None:
@@ -316,7 +316,7 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
     def read(self, body: bytes, size_px: tuple[int, int]) -> list[int]:
         """Return the codes of `told.Told` that a header's body tells."""
         rows, columns = padded_size(*size_px, PATCH_PX)
-        return told.read(body, rows, columns, self.tables.class_count.float().cpu().numpy())
+        return told.read(body, rows, columns, bits.counts_of(self.tables.class_count))
 
     def initialise(self, transmitter: nn.Module, images: list[Tensor]) -> None:
         """Start as the classified linear code of these images, uint8 [3, H, W] each."""
@@ -339,13 +339,6 @@ class _Body(nn.Module):
         for film, block in zip(self.films, self.blocks, strict=True):
             z = block(film(z, snr_db))
         return z
-
-
-def air_of(layout: Layout, side: Side) -> hybrid.Air:
-    """Return what both ends design the code for."""
-    uses, gain = frame.left_to_method(layout, side)
-    noise_power = told_noise_power(side.snr_code).double() / gain.square()
-    return hybrid.Air(side.snr_code, noise_power, gain, uses)
 
 
 @torch.no_grad()

@@ -197,7 +197,7 @@ def _plan(config: Config, layout: Layout, side: Side, energies: Tensor) -> tuple
         Position in the flattened spectrum, told energy and power of a coefficient for every slot, and whether it is
         sent, [B, slots] each: the strongest chunk first, equal ones by position.
     """
-    uses, gain = frame.left_to_method(layout, side)
+    air = frame.left_to_method(layout, side)
     chunks = _chunks(_spectrum_size(side.height_px, side.width_px), config.chunk_size, energies.device)
     order = energies.detach().round().sort(dim=1, descending=True, stable=True).indices
     position, told = chunks[order], energies.gather(1, order)[:, :, None]
@@ -209,9 +209,9 @@ def _plan(config: Config, layout: Layout, side: Side, energies: Tensor) -> tuple
     index, code = (F.pad(part, (0, layout.slots - there)) for part in (index, code))
     variance = signals.dequantise_log2(code, *ENERGY_LOG2, _ENERGY_BITS)
     place = torch.arange(layout.slots, device=index.device)
-    used = place < uses[:, None]
-    noise_power = signals.told_noise_power(side.snr_code).double() / gain.square()
-    return index, variance, _water_fill(variance, noise_power[:, None], used & (place < there), uses[:, None]), used
+    used = place < air.uses[:, None]
+    power = _water_fill(variance, air.noise_power[:, None], used & (place < there), air.uses[:, None])
+    return index, variance, power, used
 
 
 def _chunks(size: tuple[int, int], side: int, device: torch.device) -> Tensor:

@@ -120,7 +120,6 @@ def shared_floats() -> dict[str, Callable[..., Any]]:
         signals.dequantise_log2,
         blocks.cost,
         word.energy,
-        frame.gain,
         frame.left_to_method,
         classes.water_fill,
         classes.variance,

@@ -113,7 +113,7 @@ def test_images_of_any_size_cross_the_link(name: str, height_px: int, width_px: 
     s, side, x_hat = send(name, x, 0.0, 20.0)
     assert s.shape == (2, layout.slots)
     assert s.dtype == torch.float32
-    uses, _ = frame.left_to_method(layout, side)
+    uses = frame.left_to_method(layout, side).uses
     torch.testing.assert_close(s.square().sum(dim=1) / uses, torch.ones(2), atol=2e-3, rtol=0)
     for row, used in enumerate(uses.tolist()):
         assert not s[row, used:].any()
@@ -163,7 +163,7 @@ def test_what_arrives_is_what_the_method_sent(name: str) -> None:
     with torch.no_grad():
         s, side = transmitter(x, torch.tensor([3.0, 18.0]), send_options(name))
         sent = transmitter.send(x, torch.tensor([3.0, 18.0]), send_options(name))
-        uses, _ = frame.left_to_method(layout, side)
+        uses = frame.left_to_method(layout, side).uses
         for row, used in enumerate(uses.tolist()):
             y, state = sent.symbols[row : row + 1], ChannelState(torch.tensor([1e-6]))
             arrived = frame.receive(layout, y, state, (64, 48), lambda body: receiver.read(body, (64, 48)))

@@ -11,12 +11,12 @@ broadcasting and robust communications", IEEE Trans. Information Theory, 2002.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from jscc.framing import blocks
+from jscc.framing.frame import Air
 from jscc.models._klt import classes
 from jscc.models._klt.classes import LEVELS
 from jscc.models._klt.quantiser import LEAST_RATIO, Quantiser, row_of
@@ -27,22 +27,6 @@ _STRENGTHS_DB = tuple(range(37))
 """Steps that the transmitter tries: SNRs at which a coefficient of the step's deviation would arrive linearly."""
 _MOST_OF_USES = 0.9
 _MOST_OF_POWER = 0.8
-
-
-class Air(NamedTuple):
-    """What both ends know of the frame, [B] each.
-
-    Attributes:
-        snr_code: the SNR that the transmitter is told.
-        noise_power: float64, for which the code is designed, where the method's mean power is 1.
-        gain: float64 amplitude of the method's symbols in the frame.
-        uses: int64 the method's.
-    """
-
-    snr_code: Tensor
-    noise_power: Tensor
-    gain: Tensor
-    uses: Tensor
 
 
 @dataclass(frozen=True)

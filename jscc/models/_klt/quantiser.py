@@ -94,20 +94,24 @@ class Quantiser(nn.Module):
         """Return by how many levels the variances of what is left are below those of the coefficients."""
         return self.drop.long()[row_of(ratio)] * (ratio >= LEAST_RATIO)
 
+    def _shares(self) -> Tensor:
+        """Return how likely each value is, [ROWS, values]."""
+        count = self.count.double()
+        return count / count.sum(1, keepdim=True)
+
     def price_bits(self) -> Tensor:
         """Return the entropy [ROWS] of a value."""
-        share = self.count.double() / self.count.double().sum(1, keepdim=True)
+        share = self._shares()
         return -(share * share.log2()).sum(1)
 
     def size_bytes(self, told: Tensor, ratio: Tensor) -> Tensor:
         """Return about how many bytes the values [B, k] of each image take, int64 [B]."""
-        share = self.count.double() / self.count.double().sum(1, keepdim=True)
-        price = -share.log2()[row_of(ratio), told + MOST] * (ratio >= LEAST_RATIO)
+        price = -self._shares().log2()[row_of(ratio), told + MOST] * (ratio >= LEAST_RATIO)
         return (price.sum(1) / 8).ceil().long()
 
     def write(self, told: Tensor, ratio: Tensor) -> bytes:
         """Return the values [k] of one image as bytes, row by row."""
-        counts, rows = self.count.float().cpu().numpy(), _rows(ratio)
+        counts, rows = bits.counts_of(self.count), _rows(ratio)
         values = (told + MOST).cpu().numpy().astype(np.int32)
         return bits.encode((values[rows == row], counts[row]) for row in np.unique(rows[rows >= 0]))
 
@@ -117,7 +121,7 @@ class Quantiser(nn.Module):
         Raises:
             ValueError: they tell none.
         """
-        counts, rows = self.count.float().cpu().numpy(), _rows(ratio)
+        counts, rows = bits.counts_of(self.count), _rows(ratio)
         decoder, values = bits.Decoder(data), np.zeros(len(rows), np.int64)
         for row in np.unique(rows[rows >= 0]):
             chosen = rows == row

@@ -28,9 +28,7 @@ def spent(results: Results) -> str:
 
 def lost(results: Results) -> str:
     """Transmissions whose header was lost, and with it the image, and whose other bits were, by method and SNR."""
-    lines = [
-        line for line in _lines(results, _lost_text) if any(cell[:5] not in ("0 + 0", MISSING) for cell in line[1:])
-    ]
+    lines = _lines(results, _lost_text, lambda rows: any(row.lost for row in rows))
     note = (
         "Headers lost (grey images) + digital parts lost, of the transmissions (95 % interval of the probability of"
         " either); all are in the means."
@@ -46,12 +44,15 @@ def _heads(results: Results) -> list[str]:
     return [f"{snr_db:g} dB" for snr_db in _snrs_db(results)]
 
 
-def _lines(results: Results, text: Callable[[Sequence[Row]], str]) -> list[list[str]]:
+def _lines(
+    results: Results, text: Callable[[Sequence[Row]], str], worth: Callable[[Sequence[Row]], bool] = bool
+) -> list[list[str]]:
+    """Return a line for every method of whose rows that say what was spent something is worth a line."""
     lines, snrs_db = [], _snrs_db(results)
     for series in shown_series(results.rows):
         told = [row for row in series.rows if row.header_uses is not None]
         at_snr = {snr_db: [row for row in told if row.snr_db == snr_db] for snr_db in snrs_db}
-        if told:
+        if worth(told):
             lines.append([series.name, *(text(rows) if rows else MISSING for rows in at_snr.values())])
     return lines
 
@@ -68,5 +69,4 @@ def _peak_text(rows: Sequence[Row]) -> str:
 
 def _lost_text(rows: Sequence[Row]) -> str:
     headers, payloads = (sum(row.lost == part for row in rows) for part in ("header", "payload"))
-    _, _, of = share_text(headers + payloads, len(rows)).partition(" of ")
-    return f"{headers} + {payloads} of {of}"
+    return share_text(headers + payloads, len(rows), f"{headers} + {payloads}")

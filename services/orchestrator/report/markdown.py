@@ -44,10 +44,10 @@ def interval_text(found: Mean | None, digits: int) -> str:
     return f"{found.mean:+.{digits}f}{ends}"
 
 
-def share_text(part: int, whole: int) -> str:
-    """How many of how many, and the interval of the probability behind it in percent."""
+def share_text(part: int, whole: int, parts: str = "") -> str:
+    """How many of how many, and the interval of the probability behind it in percent; parts says it as a sum."""
     low, high = share_interval(part, whole)
-    return f"{part} of {whole} ({100 * low:.0f} to {100 * high:.0f} %)"
+    return f"{parts or part} of {whole} ({100 * low:.0f} to {100 * high:.0f} %)"
 
 
 def difference_text(difference_db: float | None) -> str:

@@ -19,6 +19,7 @@ from PIL import Image
 from jscc import checkpoints
 from jscc.framing import frame
 from jscc.images import read_image
+from jscc.link import Link
 from jscc.models._contract import SendOptions
 from jscc.seeds import derive_seed
 from jscc.signals import ChannelState, Side, noise_generator
@@ -230,7 +231,7 @@ def test_link_adds_each_sample_its_own_noise() -> None:
     with torch.no_grad():
         s, side = link.transmitter(x, snr_db, link.send_options)
         link.decode(link.transmit(link.encode(x, snr_db), "awgn", snr_db))
-    gain = frame.gain(link.transmitter.config.layout(512, 512, link.send_options), side)  # the header has its power
+    gain = header_leaves(link, side)
     power = (torch.cat(received) - s).square().mean(dim=1) * gain.square()
     # 8192 symbols: the relative standard deviation of the measured power is sqrt(2 / 8192) = 1.6 %; 5 of them.
     torch.testing.assert_close(power, torch.tensor([10**0.5, 0.01]), rtol=0.08, atol=0)
@@ -248,8 +249,14 @@ def test_the_transmitter_can_be_told_a_better_snr() -> None:
         link.decode(link.transmit(link.encode(x, snr_db + 3), "awgn", snr_db))
     assert told[0].tolist() == [-2.0, 13.0]
     side = Side.told(x, snr_db + 3, link.send_options.header_margin_code, torch.zeros(2, 1), 8)
-    gain = frame.gain(link.transmitter.config.layout(512, 512, link.send_options), side)
+    gain = header_leaves(link, side)
     torch.testing.assert_close(torch.cat(states), snr_db + 20 * gain.log10(), atol=1e-3, rtol=0)
+
+
+def header_leaves(link: Link, side: Side) -> torch.Tensor:
+    """The amplitude of a method's symbols of 512x512 px: the header has its power."""
+    layout = link.transmitter.config.layout(512, 512, link.send_options)
+    return frame.left_to_method(layout, side).gain.float()
 
 
 def test_evaluation_takes_options(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -127,9 +127,9 @@ def quantiser_error(quantiser: Quantiser, ratio: Tensor) -> Tensor:
     return (left.double().square() * density).sum(1)[place].float()
 
 
-def air_of(layout: Layout, side: Side) -> hybrid.Air:
-    uses, gain = frame.left_to_method(layout, side)
-    return hybrid.Air(side.snr_code, told_noise_power(side.snr_code).double() / gain.square(), gain, uses)
+def air_of(layout: Layout, side: Side) -> frame.Air:
+    _, _, gain, uses = frame.left_to_method(layout, side)
+    return frame.Air(side.snr_code, told_noise_power(side.snr_code).double() / gain.square(), gain, uses)
 
 
 def told_of(layout: Layout, snr_db: float) -> Side:
@@ -139,7 +139,7 @@ def told_of(layout: Layout, snr_db: float) -> Side:
 
 
 def digital_part(
-    places: Places, quantiser: Quantiser, air: hybrid.Air, whitened: Tensor
+    places: Places, quantiser: Quantiser, air: frame.Air, whitened: Tensor
 ) -> tuple[Tensor, Tensor, bytes]:
     """Return step, values and bytes of one image's coefficients, which are given in units of their deviations."""
     step = hybrid.choose_step(places.levels, quantiser, air, torch.zeros(1, dtype=torch.long))

@@ -45,7 +45,7 @@ def decode(y: Tensor, side: Side, noise_power: Tensor, config: Config = DEFAULT)
 
 def left_by_header(x: Tensor, side: Side, config: Config = DEFAULT) -> tuple[int, float]:
     """Return how many channel uses the header leaves, and by how much noise grows as it takes power."""
-    uses, gain = frame.left_to_method(config.layout(x.shape[2], x.shape[3], SendOptions()), side)
+    _, _, gain, uses = frame.left_to_method(config.layout(x.shape[2], x.shape[3], SendOptions()), side)
     return int(uses[0]), float(gain[0]) ** -2
 
 
@@ -189,7 +189,7 @@ def test_cost_of_an_image(height_px: int, width_px: int, symbols: int, codes: in
     assert (layout.channel_uses, layout.code_count, layout.code_bits) == (symbols, codes, 8)
     assert s.shape == (2, layout.slots)
     assert side.codes.shape == (2, codes)
-    uses, _ = frame.left_to_method(layout, side)
+    uses = frame.left_to_method(layout, side).uses
     torch.testing.assert_close(s.double().square().sum(dim=1) / uses, torch.ones(2).double(), atol=1e-5, rtol=0)
     assert decode(s, side, torch.zeros(2)).shape == x.shape
 
