@@ -24,6 +24,7 @@ ROWS = 20
 MOST = 127
 """Values are -MOST..MOST."""
 _ROUNDING = 0.42
+_QUANTILES = 2000
 _MOST_IMAGES = 150
 _STEP_SHARES = (0.002, 0.006, 0.02, 0.05, 0.12, 0.3)
 """Shares of an image's coefficients above the steps that the tables are fitted at."""
@@ -44,9 +45,8 @@ class Quantiser(nn.Module):
         self.register_buffer("count", torch.ones(ROWS, 2 * MOST + 1, dtype=torch.int32))
         self.register_buffer("drop", torch.zeros(ROWS))
         self.register_buffer("shrink", torch.zeros(ROWS))
-        generator = torch.Generator().manual_seed(0)
-        uniform = torch.rand(20000, generator=generator) - 0.5
-        laplacian = -uniform.sign() * (1 - 2 * uniform.abs()).clamp_min(1e-6).log() / 2**0.5
+        uniform = (torch.arange(_QUANTILES) + 0.5) / _QUANTILES - 0.5
+        laplacian = -uniform.sign() * (1 - 2 * uniform.abs()).log() / 2**0.5
         ratio = LEAST_RATIO + _RATIOS_PER_ROW * torch.arange(ROWS)
         self.fit(laplacian.repeat(ROWS), ratio.repeat_interleave(len(laplacian)))
 
