@@ -8,6 +8,7 @@ Codec and code run on the CPU whatever the device. They need the extra `digital`
 is built, and HEVC and VVC the extra `codecs` (ffmpeg); all are imported where they are needed and no earlier.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -152,13 +153,16 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
         Raises:
             CodecMissingError: what the codec needs is not installed here.
         """
+        side = Side.told(x, snr_db, options.header_margin_code, x.new_zeros(len(x), 0), CODE_BITS)
+        air = frame.left_to_method(self.config.layout(x.shape[2], x.shape[3], options), side)
+        left_db = snr_db.cpu() + 20 * air.gain.log10().cpu()
         with torch.autocast("cpu", enabled=False):
-            images = [self._send(*image, options) for image in zip(x.float().cpu(), snr_db.tolist(), strict=True)]
+            images = [self._send(*image, options) for image in zip(x.float().cpu(), left_db.tolist(), strict=True)]
         s, codes = (torch.stack(parts).to(x.device) for parts in zip(*images, strict=True))
-        return s, Side.told(x, snr_db, options.header_margin_code, codes, CODE_BITS)
+        return s, dataclasses.replace(side, codes=codes)
 
     def _send(self, x: Tensor, snr_db: float, options: SendOptions) -> tuple[Tensor, Tensor]:
-        """Return symbols [k] and the header's codes [n] of one image [3, H, W]."""
+        """Return symbols [slots] and codes [n] of one image [3, H, W]; the header's power is taken off the SNR."""
         cancel.check()
         index = mcs.choose(snr_db) if options.mcs == ADAPTIVE else options.mcs
         division = phy.divide(mcs.TABLE[index], self.config.layout(x.shape[1], x.shape[2], options).slots)

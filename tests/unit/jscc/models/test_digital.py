@@ -21,6 +21,7 @@ from jscc.cancel import AbandonedError, Cancellation
 from jscc.channels.awgn import Awgn
 from jscc.data import samples
 from jscc.draws import Draws
+from jscc.framing import frame
 from jscc.images import Pixels, read_image
 from jscc.models import digital
 from jscc.models._contract import ReceiveOptions
@@ -147,10 +148,10 @@ def test_images_of_a_batch_have_their_own_schemes_and_files() -> None:
 def test_the_told_scale_undoes_the_normalisation() -> None:
     s, side = encode(photo(), 25.0)
     header = Header.of(side.codes[0])
-    frame = phy.divide(mcs.TABLE[header.scheme], s.shape[1])
+    division = phy.divide(mcs.TABLE[header.scheme], s.shape[1])
     scale = float(dequantise_log2(torch.tensor(float(header.scale)), *SCALE_LOG2, CODE_BITS))
     amplitudes = torch.arange(-15, 16, 2) / math.sqrt(85)  # 16 of them, of power 1
-    assert frame.mcs.bits_per_symbol == 4
+    assert division.mcs.bits_per_symbol == 4
     off = (scale * s[0, :, None] - amplitudes).abs().min(dim=1).values
     assert float(off.max()) < 0.0015 * 15 / math.sqrt(85)  # half a step of the scale, 0.14 %, at the largest amplitude
 
@@ -275,6 +276,14 @@ def test_the_header_tells_what_was_chosen() -> None:
     assert (header.scheme, NAMES[header.codec]) == (SIXTEEN_QAM, "webp")
     assert header[-3:] == tuple((255 * mean_colour(photo())[0, :, 0, 0]).round().int().tolist())
     assert torch.equal(header.codes(), side.codes[0])
+
+
+def test_the_scheme_is_one_that_the_power_beside_the_header_allows() -> None:
+    """The header of a small image takes 0.1 dB of the power: less than 0.3 dB is left where 0.35 dB are told."""
+    _, side = encode(photo(), 0.35)
+    left = float(frame.left_to_method(Config().layout(128, 192, SendOptions()), side).noise_power)
+    assert 0.1 < -10 * math.log10(left) < 0.3 == mcs.TABLE[mcs.choose(0.35)].threshold_db
+    assert Header.of(side.codes[0]).scheme == mcs.choose(0.35) - 1
 
 
 @pytest.mark.parametrize("half", ["transmitter", "receiver"])
