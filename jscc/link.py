@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from jscc import channels, checkpoints, models
 from jscc.cards import default_folder
-from jscc.channels.awgn import Awgn
 from jscc.draws import Draws
-from jscc.framing import frame
-from jscc.framing.frame import Arrived, Frame
+from jscc.framing import rehearsal
+from jscc.framing.frame import Frame
+from jscc.grid import PLAIN, Grid
 from jscc.limits import MAX_SEED, MAX_SIDE_PX, MAX_SNR_DB, MIN_SNR_DB
 from jscc.models._contract import (
     Criterion,
@@ -47,10 +47,12 @@ class Sent:
     Attributes:
         frame: symbols float32 [B, k], mean power 1 per image, and what of them is the header's.
         size_px: height and width of the images.
+        grid: of the frames.
     """
 
     frame: Frame
     size_px: tuple[int, int]
+    grid: Grid = PLAIN
 
     @property
     def symbols(self) -> Tensor:
@@ -71,11 +73,13 @@ class Received:
         symbols: float32 [B, k].
         size_px: height and width of the images, known beforehand.
         state: what is known of the channel.
+        grid: of the frames, known beforehand.
     """
 
     symbols: Tensor
     size_px: tuple[int, int]
     state: ChannelState
+    grid: Grid = PLAIN
 
 
 class Link(nn.Module):
@@ -104,7 +108,12 @@ class Link(nn.Module):
         return next(self.parameters(), torch.empty(0)).device
 
     def encode(
-        self, x: Tensor, snr_db: float | Tensor, options: SendOptions | None = None, precision: str = "float32"
+        self,
+        x: Tensor,
+        snr_db: float | Tensor,
+        options: SendOptions | None = None,
+        precision: str = "float32",
+        grid: Grid = PLAIN,
     ) -> Sent:
         """Turn images of one size into symbols.
 
@@ -113,6 +122,7 @@ class Link(nn.Module):
             snr_db: what the transmitter is told about the channel, -30..60 dB, one for all or [B].
             options: the link's `send_options` when None.
             precision: of the networks, "float32" or "bfloat16".
+            grid: of the frames: how the channel fades, and where pilots lie.
 
         Raises:
             ValueError: shape, values, SNR or options do not fit; says what was wanted.
@@ -123,8 +133,8 @@ class Link(nn.Module):
             raise ValueError(f"options: {options!r} are not send options of '{self.method.name}'")
         x = x.to(self.device)
         with networks_in(precision, x.device):
-            sent = self.transmitter.send(x, _snrs_db(snr_db, x), options)
-        return Sent(sent, (x.shape[-2], x.shape[-1]))
+            sent = self.transmitter.send(x, _snrs_db(snr_db, x), options, grid)
+        return Sent(sent, (x.shape[-2], x.shape[-1]), grid)
 
     def transmit(
         self,
@@ -133,6 +143,8 @@ class Link(nn.Module):
         snr_db: float | Tensor,
         seed: int = 0,
         options: Mapping[str, OptionValue] | None = None,
+        *,
+        with_gains: bool = False,
     ) -> Received:
         """Send symbols through a channel.
 
@@ -143,6 +155,7 @@ class Link(nn.Module):
             seed: of what is random, 0..2^63 - 1; the i-th image of a batch meets what `seed + i` draws, as it would in
                 the channel service.
             options: the channel's, by name.
+            with_gains: whether a genie tells the receiver the gains; if not, it has the pilots of the grid.
 
         Raises:
             UnknownChannelError: there is no such channel.
@@ -156,9 +169,10 @@ class Link(nn.Module):
             air = channels.make(channel, snr[None], options or {})
             realisation = air.draw(s[None].shape, Draws(noise_generator(seed + number)))
             y, truth = air.apply(s[None], realisation)
-            images.append((y, truth.state().noise_power))
-        symbols, noise_power = map(torch.cat, zip(*images, strict=True))
-        return Received(symbols, sent.size_px, ChannelState(noise_power))
+            images.append((y, truth.noise_power, truth.gains))
+        symbols, noise_powers, gains = zip(*images, strict=True)
+        told = None if not with_gains or gains[0] is None else torch.cat(gains)
+        return Received(torch.cat(symbols), sent.size_px, ChannelState(torch.cat(noise_powers), told), sent.grid)
 
     def decode(self, received: Received, options: ReceiveOptions | None = None, precision: str = "float32") -> Tensor:
         """Turn what was received into images; `receive` says as well what was lost. Arguments and errors as there.
@@ -182,14 +196,20 @@ class Link(nn.Module):
         options = self.receive_options if options is None else options
         if type(options) is not self.method.receive_options_type:
             raise ValueError(f"options: {options!r} are not receive options of '{self.method.name}'")
-        layout = self.receiver.config.layout(*received.size_px, self.method.send_options_type())
+        layout = self.receiver.config.layout(*received.size_px, self.method.send_options_type(), received.grid)
         with networks_in(precision, received.symbols.device):
             return self.receiver.receive(received.symbols, received.state, layout, received.size_px, options)
 
     def objective(
-        self, x: Tensor, snr_db: Tensor, draws: Draws, criterion: Criterion, precision: str = "float32"
+        self,
+        x: Tensor,
+        snr_db: Tensor,
+        draws: Draws,
+        criterion: Criterion,
+        precision: str = "float32",
+        grid: Grid = PLAIN,
     ) -> Objective:
-        """Send images through white noise and score them by the receiver's own objective; nothing is checked.
+        """Send images through noise and fades and score them by the receiver's own objective; nothing is checked.
 
         The header takes its uses and its power, and arrives.
 
@@ -199,14 +219,12 @@ class Link(nn.Module):
             draws: noise and what the method draws, on the device of x.
             criterion: the recipe's.
             precision: of the networks; the channel computes in float32 in any case.
+            grid: of the frames: how the channel fades.
         """
         with networks_in(precision, x.device):
-            s, side = self.transmitter(x, snr_db, self.send_options)
-        layout = self.transmitter.config.layout(side.height_px, side.width_px, self.send_options)
-        amplitude = frame.left_to_method(layout, side).gain.float()  # what the header leaves of the power
-        channel = Awgn(snr_db + 20 * amplitude.log10())
-        y, truth = channel.apply(s.float(), channel.draw(s.shape, draws))
-        received = Arrived(y, side, truth.state())
+            s, side = self.transmitter(x, snr_db, self.send_options, grid)
+        layout = self.transmitter.config.layout(side.height_px, side.width_px, self.send_options, grid)
+        received = rehearsal.received(layout, s.float(), side, snr_db, draws)
         with networks_in(precision, x.device):
             found = self.receiver.objective(x, received, self.receive_options, criterion, draws)
         return found._replace(x_hat=found.x_hat.float())

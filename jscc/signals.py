@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jscc.grid import PLAIN, Grid
 from jscc.limits import MAX_SNR_DB, MIN_SNR_DB
 
 MARGIN_STEPS_PER_DB = 4
@@ -36,6 +37,7 @@ class Side:
         snr_code: int64 [B] the SNR that the transmitter is told, see `snr_code`.
         margin_code: int64 [B] by how much worse a channel the header stands, in quarters of a dB.
         body_bytes: int64 [B] size of the codes as a body; 0 where the words of the header hold them.
+        grid: of the frame; known beforehand, as the size is.
         body: the bodies, one for each image; none where there is none, and in training.
         payload: what a method sends in bits of its own, in training alone, where it arrives as it is.
     """
@@ -47,11 +49,12 @@ class Side:
     snr_code: Tensor
     margin_code: Tensor
     body_bytes: Tensor
+    grid: Grid = PLAIN
     body: tuple[bytes, ...] = ()
     payload: Tensor | None = None
 
     @staticmethod
-    def told(x: Tensor, snr_db: Tensor, margin_code: int, codes: Tensor, code_bits: int) -> "Side":
+    def told(x: Tensor, snr_db: Tensor, margin_code: int, codes: Tensor, code_bits: int, grid: Grid = PLAIN) -> "Side":
         """Return the side information of images x [B, 3, H, W] whose codes the words of a header hold.
 
         Args:
@@ -60,10 +63,11 @@ class Side:
             margin_code: the header's, for all.
             codes: float32 [B, n].
             code_bits: bits per code.
+            grid: of the frames.
         """
         margin = torch.full((len(x),), margin_code, device=x.device)
         nothing = torch.zeros_like(margin)
-        return Side(x.shape[-2], x.shape[-1], codes, code_bits, snr_code(snr_db), margin, nothing)
+        return Side(x.shape[-2], x.shape[-1], codes, code_bits, snr_code(snr_db), margin, nothing, grid)
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,14 @@ class Layout:
     """What one image of a known size costs on the link, before anything is sent.
 
     Attributes:
-        channel_uses: real symbols k, padding and header included.
+        channel_uses: real symbols k, padding, header and pilots included.
         slots: of these, those of the method's own symbols and of the header's body.
         code_count: codes of side information.
         code_bits: bits per code.
         words: of the header.
+        word_uses: channel uses of one word.
         has_body: whether the codes are a body; if not, the words hold them.
+        grid: of the frame.
     """
 
     channel_uses: int
@@ -84,23 +90,32 @@ class Layout:
     code_count: int
     code_bits: int
     words: int
+    word_uses: int
     has_body: bool
+    grid: Grid = PLAIN
 
     @property
-    def word_uses(self) -> int:
-        """Channel uses of one word."""
-        return (self.channel_uses - self.slots) // self.words
+    def paid_uses(self) -> int:
+        """Channel uses of header and method, whose mean power is 1 as that of the pilots is."""
+        return self.slots + self.words * self.word_uses
 
 
 @dataclass(frozen=True)
 class ChannelState:
-    """What a receiver works with, after equalisation.
+    """What a receiver works with.
 
     Attributes:
         noise_power: [B] or [B, k] float32, noise variance per real symbol relative to unit signal power; 0 for none.
+        gains: complex64 [B, ceil(k/2)] of every complex symbol, before equalisation, as only a genie tells them.
     """
 
     noise_power: Tensor
+    gains: Tensor | None = None
+
+    def of_image(self, row: int) -> "ChannelState":
+        """Return the state of one image of a batch."""
+        gains = None if self.gains is None else self.gains[row : row + 1]
+        return ChannelState(self.noise_power[row : row + 1], gains)
 
     def of_symbol(self, symbols: int) -> Tensor:
         """Return the noise power of each of `symbols` symbols, [B, symbols]: what LMMSE weights are made of."""
@@ -137,6 +152,11 @@ def snr_code(snr_db: Tensor) -> Tensor:
 def snr_code_of(snr_db: float) -> int:
     """Return `snr_code` of one SNR."""
     return round((min(max(snr_db, MIN_SNR_DB), MAX_SNR_DB) - MIN_SNR_DB) / _SNR_STEP_DB)
+
+
+def snr_code_below(code: Tensor, by_db: float) -> Tensor:
+    """Return the code of an SNR that is lower by so many dB, or of the lowest."""
+    return (code - round(by_db / _SNR_STEP_DB)).clamp_min(0)
 
 
 def told_noise_power(snr_code: Tensor) -> Tensor:

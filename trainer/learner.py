@@ -103,7 +103,8 @@ class Learner:
         self.link.train()
         x = self.draw_crops()
         snr_db = self.draw_snrs_db(*snrs_db)
-        loss, x_hat, terms = self._objective(x, snr_db, self._noise_draws, self._loss.of(snr_db))
+        grid = self.recipe.channel.grid_of(self.progress.step, self.recipe.run.seed)
+        loss, x_hat, terms = self._objective(x, snr_db, self._noise_draws, self._loss.of(snr_db), grid)
         self.link.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.link.parameters(), self.recipe.optimiser.clip_norm)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from jscc.draws import Draws
+from jscc.grid import PLAIN, Grid
 from jscc.link import Link
 from jscc.models._contract import Criterion, Objective, Score
 from trainer.parallel import Team
@@ -26,10 +27,12 @@ class ScoredLink(nn.Module):
         self._batch_size = recipe.data.batch_size
         self._rows = team.rows(self._batch_size)
 
-    def forward(self, x: Tensor, snr_db: Tensor, generator: torch.Generator, criterion: Criterion) -> Objective:
+    def forward(
+        self, x: Tensor, snr_db: Tensor, generator: torch.Generator, criterion: Criterion, grid: Grid = PLAIN
+    ) -> Objective:
         """Return loss, x_hat and terms for this process's images of a batch; `generator` is the same in all of them."""
         draws = Draws(generator, self._rows, self._batch_size)
-        return self.link.objective(x, snr_db, draws, criterion, self._precision)
+        return self.link.objective(x, snr_db, draws, criterion, self._precision, grid)
 
 
 def wrap(link: Link, team: Team, recipe: Recipe) -> Callable[..., Objective]:

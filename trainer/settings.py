@@ -1,14 +1,17 @@
 """Recipes: the typed form of a file `configs/<method>.toml`."""
 
 import itertools
+import random
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 from jscc import config
+from jscc.grid import FADINGS, MAX_COHERENCE, MAX_PILOTS, PLAIN, Grid
 from jscc.limits import FAMILIES, MAX_LABEL, MAX_SEED, MAX_SIDE_PX, MAX_SNR_DB, MIN_SNR_DB
 from jscc.machine import DEVICE_PATTERN, PRECISIONS
+from jscc.seeds import derive_seed
 from trainer.ranges import OneOf, Range, check
 
 MEMORY_FORMATS = ("auto", "channels_last", "contiguous")
@@ -93,21 +96,42 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
-class SnrSettings:
-    """AWGN with an SNR per sample, uniform in [snr_low_db, snr_high_db].
+class ChannelSettings:
+    """What the air does: an SNR per sample, uniform in [snr_low_db, snr_high_db], the mean one where it fades.
 
     Attributes:
         snr_low_db: lowest SNR in dB.
         snr_high_db: highest SNR in dB.
+        fading: share of the steps, in any unit, by how the channel fades in them and the transmitter is told so, see
+            `Grid.fading`; "block" has one gain per sample.
+        coherence: complex symbols that share a gain where the fading is fast.
+        pilots: complex symbols of each block from which its gain is estimated; 0 for gains that are known.
     """
 
     snr_low_db: Annotated[float, _SNR] = -6.0
     snr_high_db: Annotated[float, _SNR] = 21.0
+    fading: Annotated[dict[str, float], Range(0, 10**6)] = field(default_factory=lambda: {"none": 1.0})
+    coherence: Annotated[int, Range(1, MAX_COHERENCE)] = 1
+    pilots: Annotated[int, Range(0, MAX_PILOTS)] = 0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         check(self)
         _require_snrs(self.snr_low_db, self.snr_high_db)
+        unknown = sorted(set(self.fading) - set(FADINGS))
+        _require(not unknown, f"fading: unknown '{''.join(unknown[:1])}' (known: {', '.join(FADINGS)})")
+        _require(sum(self.fading.values()) > 0, "fading: one of the shares must be above 0")
+        self._grids()
+
+    def _grids(self) -> list[tuple[Grid, float]]:
+        of = {"none": PLAIN, "fast": Grid("fast", self.coherence, self.pilots), "block": Grid("block", 0, self.pilots)}
+        return [(of[name], self.fading[name]) for name in sorted(self.fading)]
+
+    def grid_of(self, step: int, seed: int) -> Grid:
+        """Return the grid of a step: which fading it has follows from the seed and the step alone."""
+        grids, shares = zip(*self._grids(), strict=True)
+        drawn: Grid = random.Random(derive_seed(seed, "fading", 0.0, step)).choices(grids, shares)[0]
+        return drawn
 
 
 @dataclass(frozen=True)
@@ -250,7 +274,7 @@ class Recipe:
 
     method: MethodSettings
     data: DataSettings = field(default_factory=DataSettings)
-    channel: SnrSettings = field(default_factory=SnrSettings)
+    channel: ChannelSettings = field(default_factory=ChannelSettings)
     curriculum: tuple[StageSettings, ...] = ()
     loss: LossSettings = field(default_factory=LossSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)

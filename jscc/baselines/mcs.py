@@ -7,8 +7,8 @@ measured with the code, the block lengths and the decoder of `jscc.baselines.phy
 
     python -m jscc.baselines.waterfall
 
-At its threshold a frame fails with a probability of 0.1 %, by the fit to some fifty blocks of each scheme. Shorter frames of shorter blocks need more SNR per block but
-hold fewer blocks that can fail.
+At its threshold a frame fails with a probability of 0.1 %, by the fit to some fifty blocks of each scheme. Shorter
+frames of shorter blocks need more SNR per block but hold fewer blocks that can fail.
 """
 
 from dataclasses import dataclass

@@ -53,9 +53,11 @@ class Truth:
 
     Attributes:
         noise_power: [B] float32, noise variance per real symbol relative to unit signal power; 0 for no noise.
+        gains: complex64 [B, ceil(k/2)] of every complex symbol; None where nothing fades.
     """
 
     noise_power: "Tensor"
+    gains: "Tensor | None" = None
 
     def state(self) -> "ChannelState":
         """Return the state of a receiver that knows the noise power and has nothing to equalise."""

@@ -55,6 +55,24 @@ _SHORT_DB = (3.4, 2.5, 1.5, 1.2, 0.6, 0.3, 0.0)
 """What a block of each lifting size needs more."""
 
 
+_SCHEME_BELOW_DB = {"none": 0.0, "fast": 3.0, "block": 8.0}
+"""By `Grid.fading`: which scheme is best where the channel fades is the one for an SNR so much below the mean."""
+
+
+class Target(NamedTuple):
+    """The channel that bytes are made for, [B] each; `snr_code` and `margin_code` as `cost` takes them."""
+
+    snr_code: Tensor
+    margin_code: Tensor
+
+
+def target(snr_code: Tensor, margin_code: Tensor, fading: str, worse_db: float) -> Target:
+    """Return the channel that bytes are made for which stand one that is worse than told by so much and the margin."""
+    below_db = _SCHEME_BELOW_DB[fading]
+    more = round((worse_db - below_db) * signals.MARGIN_STEPS_PER_DB)
+    return Target(signals.snr_code_below(snr_code, below_db), margin_code + more)
+
+
 class Cost(NamedTuple):
     """What bytes cost, image by image.
 

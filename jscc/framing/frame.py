@@ -2,6 +2,8 @@
 
     words (128 uses each, repeated in long frames) | the method's symbols | the header's body, where codes are many
 
+Where the air fades, pilots lie between all of them (`jscc.grid`), and what arrives is equalised first.
+
 A header of few codes is words alone. Of many codes, the word tells the size of a body of coded bytes, which takes the
 last places of the method's symbols. All of that is in one budget of channel uses and of power: the mean power of the
 whole frame is 1. What both ends must agree on follows from whole numbers. If a checksum fails, the image is lost.
@@ -17,8 +19,9 @@ import torch
 from torch import Tensor
 
 from jscc import signals
-from jscc.framing import blocks, header, word
+from jscc.framing import blocks, equaliser, header, word
 from jscc.framing.header import HeaderLostError
+from jscc.grid import Grid
 from jscc.signals import ChannelState, Layout, Side
 
 _SLOTS_PER_COPY = 65536
@@ -26,6 +29,23 @@ _MOST_COPIES = 8
 _MOST_OF_POWER = 0.5
 """Share of a frame's power that its header may take; at the lowest SNRs that is less than it needs."""
 _GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+class Fade(NamedTuple):
+    """By how much a header is made for a worse channel than told, margins apart, in dB.
+
+    Attributes:
+        word_db: the words: short, so that strength costs next to nothing.
+        body_db: the body.
+    """
+
+    word_db: float
+    body_db: float
+
+
+_FADES = {"none": Fade(0, 0), "fast": Fade(4, 3), "block": Fade(18, 12)}
+"""By `Grid.fading`. Where gains differ many times in a frame, codes see their mean, and need a little more than without
+fading; where all of a frame shares one, what is not to be lost must stand a fade."""
 
 
 class Frame(NamedTuple):
@@ -36,12 +56,14 @@ class Frame(NamedTuple):
         header_bits: int64 [B], information that the header tells.
         header_uses: int64 [B], of k, for words and body.
         header_share: float64 [B], of the power.
+        pilot_uses: of k, whose mean power is that of the frame.
     """
 
     symbols: Tensor
     header_bits: Tensor
     header_uses: Tensor
     header_share: Tensor
+    pilot_uses: int
 
 
 class Arrived(NamedTuple):
@@ -58,23 +80,29 @@ class Arrived(NamedTuple):
     state: ChannelState
 
 
-def around(slots: int, code_count: int, code_bits: int) -> Layout:
-    """Return the layout of a method of few codes that has `slots` symbols: the header comes on top."""
-    words = header.words_for(code_count * code_bits)
-    return Layout(slots + words * _word_uses(slots), slots, code_count, code_bits, words, has_body=False)
+def around(slots: int, code_count: int, code_bits: int, grid: Grid) -> Layout:
+    """Return the layout of a method of few codes that has `slots` symbols: header and pilots come on top."""
+    words, uses = header.words_for(code_count * code_bits), _word_uses(slots)
+    channel_uses = grid.uses_for(slots + words * uses)
+    return Layout(channel_uses, slots, code_count, code_bits, words, uses, has_body=False, grid=grid)
 
 
-def within(channel_uses: int, code_count: int, code_bits: int, has_body: bool = False) -> Layout:
-    """Return the layout whose channel uses, the header's among them, are `channel_uses` or a little less.
+def within(channel_uses: int, code_count: int, code_bits: int, grid: Grid, has_body: bool = False) -> Layout:
+    """Return the layout whose channel uses, header and pilots among them, are `channel_uses` or a little less.
 
     Raises:
-        ValueError: nothing is left beside the words.
+        ValueError: nothing is left beside words and pilots.
     """
     words = 1 if has_body else header.words_for(code_count * code_bits)
-    slots = channel_uses - words * _word_uses(channel_uses)
+    most = grid.even(channel_uses)
+    room = most - grid.pilot_uses(most)
+    slots = room - words * _word_uses(room)
     if slots < 1:
-        raise ValueError(f"rho: {channel_uses} channel uses, the header alone takes {channel_uses - slots}")
-    return Layout(slots + words * _word_uses(slots), slots, code_count, code_bits, words, has_body)
+        pilots = f", pilots {most - room}" if most > room else ""
+        raise ValueError(f"rho: {channel_uses} channel uses, the header alone takes {room - slots}{pilots}")
+    uses = _word_uses(slots)
+    total = grid.uses_for(slots + words * uses)
+    return Layout(total, slots, code_count, code_bits, words, uses, has_body, grid)
 
 
 def _word_uses(slots: int) -> int:
@@ -100,29 +128,37 @@ class Shares(NamedTuple):
 def shares_of(layout: Layout, side: Side) -> Shares:
     """Return how both ends divide the frames of images, from the told SNR, the margin and the size of the body."""
     noise_power = signals.told_noise_power(side.snr_code)
-    each = word.energy(noise_power, side.margin_code / signals.MARGIN_STEPS_PER_DB, layout.word_uses)
-    body = blocks.cost(side.body_bytes, side.snr_code, side.margin_code)
-    most = _MOST_OF_POWER * layout.channel_uses
+    margin_db = side.margin_code / signals.MARGIN_STEPS_PER_DB + _FADES[layout.grid.fading].word_db
+    each = word.energy(noise_power, margin_db, layout.word_uses)
+    body = blocks.cost(side.body_bytes, *_body_target(side))
+    most = _MOST_OF_POWER * layout.paid_uses
     cut = (most / (layout.words * each + body.energy)).clamp(max=1)
     each, energy = each * cut, body.energy * cut
-    left = layout.channel_uses - layout.words * each - energy
+    left = layout.paid_uses - layout.words * each - energy
     return Shares(each, energy, body.uses, (left / (layout.slots - body.uses).clamp_min(1)).sqrt())
 
 
+def _body_target(side: Side) -> blocks.Target:
+    """Return the channel that bodies are made for."""
+    return blocks.target(side.snr_code, side.margin_code, side.grid.fading, _FADES[side.grid.fading].body_db)
+
+
 class Air(NamedTuple):
-    """What the header leaves to a method's symbols, [B] each: what both ends know of their air.
+    """What the header leaves to a method's symbols, [B] each but the last: what both ends know of their air.
 
     Attributes:
         snr_code: int64, the SNR that the transmitter is told.
         noise_power: float64, for which a method is designed: what the told SNR makes of it where its mean power is 1.
         gain: float64 amplitude of its symbols in the frame.
         uses: int64, its own.
+        fading: how the channel fades, for all of them.
     """
 
     snr_code: Tensor
     noise_power: Tensor
     gain: Tensor
     uses: Tensor
+    fading: str
 
 
 def left_to_method(layout: Layout, side: Side) -> Air:
@@ -133,7 +169,8 @@ def left_to_method(layout: Layout, side: Side) -> Air:
     """
     shares = shares_of(layout, side)
     noise_power = signals.told_noise_power(side.snr_code).double() / shares.gain.square()
-    return Air(side.snr_code, noise_power, shares.gain, (layout.slots - shares.body_uses).clamp_min(1))
+    uses = (layout.slots - shares.body_uses).clamp_min(1)
+    return Air(side.snr_code, noise_power, shares.gain, uses, layout.grid.fading)
 
 
 def send(layout: Layout, s: Tensor, side: Side) -> Frame:
@@ -150,10 +187,12 @@ def send(layout: Layout, s: Tensor, side: Side) -> Frame:
         symbols = torch.stack([_end_with(row, _body(side, shares, number)) for number, row in enumerate(symbols)])
     words = torch.stack([_words(layout, side, shares, row) for row in range(len(s))]).to(s.device)
     ordered = torch.cat([words, symbols], dim=1)
-    sent = torch.empty_like(ordered).index_copy(1, _order(layout.channel_uses).to(s.device), ordered)
+    spread = torch.empty_like(ordered).index_copy(1, _order(layout).to(s.device), ordered)
     spent = layout.words * shares.word_energy + shares.body_energy
     bits = torch.tensor(header.info_bits(layout, side))
-    return Frame(sent, bits, words.shape[1] + shares.body_uses, spent / layout.channel_uses)
+    pilots = layout.grid.pilot_uses(layout.channel_uses)
+    sent = equaliser.with_pilots(layout.grid, spread)
+    return Frame(sent, bits, words.shape[1] + shares.body_uses, spent / layout.channel_uses, pilots)
 
 
 def _words(layout: Layout, side: Side, shares: Shares, row: int) -> Tensor:
@@ -162,7 +201,7 @@ def _words(layout: Layout, side: Side, shares: Shares, row: int) -> Tensor:
 
 
 def _body(side: Side, shares: Shares, row: int) -> Tensor:
-    return blocks.send(side.body[row], int(side.snr_code[row]), float(shares.body_energy[row]))
+    return blocks.send(side.body[row], int(_body_target(side).snr_code[row]), float(shares.body_energy[row]))
 
 
 def _end_with(symbols: Tensor, body: Tensor) -> Tensor:
@@ -178,7 +217,7 @@ def receive(
     Args:
         layout: of an image of this size.
         y: float32 [1, k] received symbols.
-        state: noise power.
+        state: noise power, and gains where a genie tells them.
         size_px: height and width.
         read: gives the codes that a body tells; ValueError if it tells none.
 
@@ -187,8 +226,9 @@ def receive(
         HeaderLostError: the header did not arrive.
     """
     signals.check_symbols(y, layout.channel_uses, size_px)
-    order = _order(layout.channel_uses).to(y.device)
-    words = layout.channel_uses - layout.slots
+    y, state = equaliser.equalised(layout.grid, y, state)
+    order = _order(layout).to(y.device)
+    words = layout.paid_uses - layout.slots
     ordered, powers = (part[0, order] for part in (y, state.of_symbol(y.shape[1])))
     (head, symbols), (noise, noise_power) = ((part[:words], part[words:]) for part in (ordered, powers))
     parts = zip(head.chunk(layout.words), noise.chunk(layout.words), strict=True)
@@ -209,7 +249,7 @@ def _read_body(
     if not size_bytes or uses >= len(symbols):
         raise HeaderLostError(f"header: no body of {size_bytes} bytes")
     tail = (part[len(symbols) - uses :] for part in (symbols, noise_power))
-    body = _arrived(blocks.receive(size_bytes, int(side.snr_code), float(shares.body_energy), *tail))
+    body = _arrived(blocks.receive(size_bytes, int(_body_target(side).snr_code), float(shares.body_energy), *tail))
     try:
         codes = read(body)
     except ValueError as error:  # a checksum misses one error in 2^32
@@ -226,11 +266,19 @@ def _arrived(found: T | None) -> T:
     return found
 
 
+def block_of(layout: Layout) -> Tensor:
+    """Return the block int64 [slots] that each of a method's symbols lies in."""
+    pair = _order(layout)[layout.paid_uses - layout.slots :] // 2
+    where = equaliser.places(layout.grid, layout.channel_uses + layout.channel_uses % 2)
+    return where.block[where.others[pair]]
+
+
 @lru_cache(maxsize=8)
-def _order(channel_uses: int) -> Tensor:
-    """Return the place int64 [k] in the frame of each symbol: a stride near the golden section spreads neighbours."""
-    step = max(1, round(channel_uses * _GOLDEN))
-    while math.gcd(step, channel_uses) != 1:
+def _order(layout: Layout) -> Tensor:
+    """Return the place int64 among all but the pilots of each symbol: a stride near the golden section spreads them."""
+    uses = layout.paid_uses
+    step = max(1, round(uses * _GOLDEN)) if layout.grid.interleaved else 1
+    while math.gcd(step, uses) != 1:
         step += 1
     with torch.inference_mode(mode=False):  # a service may be the first to ask, and a gradient pass through it later
-        return torch.arange(channel_uses) * step % channel_uses
+        return torch.arange(uses) * step % uses

@@ -81,4 +81,4 @@ def side_of(told: HeaderWords, layout: Layout, size_px: tuple[int, int], device:
     size_bytes = told.rest if layout.has_body else 0
     shared = torch.tensor([[told.snr_code], [told.margin_code], [size_bytes]], device=device)
     known = torch.tensor([codes], dtype=torch.float32, device=device)
-    return Side(*size_px, known, layout.code_bits, shared[0], shared[1], shared[2])
+    return Side(*size_px, known, layout.code_bits, shared[0], shared[1], shared[2], layout.grid)

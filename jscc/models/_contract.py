@@ -11,6 +11,7 @@ from jscc.draws import Draws
 from jscc.framing import frame
 from jscc.framing.frame import Arrived, Frame
 from jscc.framing.header import HeaderLostError
+from jscc.grid import PLAIN, Grid
 from jscc.models import Study
 from jscc.signals import MARGIN_STEPS_PER_DB, MAX_MARGIN_DB, ChannelState, Layout, Side
 
@@ -75,8 +76,8 @@ class Config(Protocol[SendT_contra]):
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
-    def layout(self, height_px: int, width_px: int, options: SendT_contra) -> Layout:
-        """Return what an image of this size costs when it is sent with these options.
+    def layout(self, height_px: int, width_px: int, options: SendT_contra, grid: Grid = PLAIN) -> Layout:
+        """Return what an image of this size costs when it is sent with these options, in frames of this grid.
 
         Nothing in it depends on the options so far: a receiver finds the header before it knows them.
         """
@@ -144,13 +145,14 @@ class Transmitter(nn.Module, Generic[ConfigT, SendT]):
         super().__init__()
         self.config = config
 
-    def forward(self, x: Tensor, snr_db: Tensor, options: SendT) -> tuple[Tensor, Side]:
+    def forward(self, x: Tensor, snr_db: Tensor, options: SendT, grid: Grid = PLAIN) -> tuple[Tensor, Side]:
         """Encode a batch of images of one size.
 
         Args:
             x: [B, 3, H, W] in [0, 1], any H and W.
-            snr_db: [B] what the transmitter is told about the channel.
+            snr_db: [B] what the transmitter is told about the channel: its SNR, the mean one where it fades.
             options: what both ends agree on.
+            grid: of the frames; says how the channel fades.
 
         Returns:
             Symbols s [B, slots] of mean power 1 per image over all but the places of the header's body, and side
@@ -158,15 +160,15 @@ class Transmitter(nn.Module, Generic[ConfigT, SendT]):
         """
         raise NotImplementedError
 
-    def send(self, x: Tensor, snr_db: Tensor, options: SendT) -> Frame:
+    def send(self, x: Tensor, snr_db: Tensor, options: SendT, grid: Grid = PLAIN) -> Frame:
         """Return what is sent for images: what `forward` makes of them, header and all; arguments as there."""
-        layout = self.config.layout(x.shape[-2], x.shape[-1], options)
-        s, side = self(x, snr_db, options)
+        layout = self.config.layout(x.shape[-2], x.shape[-1], options, grid)
+        s, side = self(x, snr_db, options, grid)
         return frame.send(layout, s.float(), side)
 
     if TYPE_CHECKING:
 
-        def __call__(self, x: Tensor, snr_db: Tensor, options: SendT) -> tuple[Tensor, Side]:
+        def __call__(self, x: Tensor, snr_db: Tensor, options: SendT, grid: Grid = PLAIN) -> tuple[Tensor, Side]:
             """Call `forward`."""
 
     def learned(self) -> dict[str, list[float]]:
@@ -238,7 +240,7 @@ class Receiver(nn.Module, Generic[ConfigT, ReceiveT]):
         """
         pictures, lost = [], []
         for row in range(len(y)):
-            alone = ChannelState(state.noise_power[row : row + 1])
+            alone = state.of_image(row)
             try:
                 arrived = frame.receive(layout, y[row : row + 1], alone, size_px, lambda body: self.read(body, size_px))
                 picture, payload_lost = self.reconstruct(*arrived, options)

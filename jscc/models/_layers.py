@@ -7,6 +7,8 @@ SNR_KNOTS_DB = (-20.0, 40.0)
 """Range of SNRAttention's tables: SNRs outside it act like its ends."""
 CONDITIONED_SNR_DB = (-6.0, 21.0)
 """The SNRs of training. Beyond them networks act as at the ends: what they have not seen would only do harm."""
+FADED_SNR_DB = (-20.0, 21.0)
+"""The same where training has faded channels too."""
 
 
 class SNRAttention(nn.Module):
@@ -102,20 +104,21 @@ class SNRTable(nn.Module):
 class FiLM(nn.Module):
     """Scale and shift every channel as functions of the SNR: (1 + gamma(snr)) x + beta(snr); starts as the identity.
 
-    SNRs beyond CONDITIONED_SNR_DB act like its ends.
+    SNRs beyond those of training act like their ends.
 
     Source: E. Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer", AAAI 2018.
     """
 
-    def __init__(self, channels: int) -> None:
-        """Build the modulation of `channels` channels."""
+    def __init__(self, channels: int, trained_snr_db: tuple[float, float] = CONDITIONED_SNR_DB) -> None:
+        """Build the modulation of `channels` channels for SNRs of a training."""
         super().__init__()
+        self.trained_snr_db = trained_snr_db
         self.scale = SNRTable(channels)
         self.shift = SNRTable(channels)
 
     def forward(self, x: Tensor, snr_db: Tensor) -> Tensor:
         """Modulate x [B, C, H, W] by snr_db [B], in x's precision."""
-        snr_db = snr_db.clamp(*CONDITIONED_SNR_DB)
+        snr_db = snr_db.clamp(*self.trained_snr_db)
         scale, shift = (table(snr_db).to(x.dtype)[:, :, None, None] for table in (self.scale, self.shift))
         modulated: Tensor = x * (1 + scale) + shift
         return modulated

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jscc.framing import frame
+from jscc.grid import PLAIN, Grid
 from jscc.models import _contract, _linear
 from jscc.models._contract import ReceiveOptions, SendOptions
 from jscc.models._layers import CONDITIONED_SNR_DB, SNR_KNOTS_DB, ResidualBlock, SNRAttention
@@ -62,10 +63,10 @@ class Config(_contract.Config[SendOptions]):
         if not 1 <= self.latent_channels <= 3 * DOWNSAMPLING**2:
             raise ValueError(f"latent_channels must be in 1..768, got {self.latent_channels}")
 
-    def layout(self, height_px: int, width_px: int, options: SendOptions) -> Layout:
+    def layout(self, height_px: int, width_px: int, options: SendOptions, grid: Grid = PLAIN) -> Layout:
         """Return what an image of this size costs: latent_channels symbols per 16x16 pixels and one scale."""
         rows, columns = padded_size(height_px, width_px, DOWNSAMPLING)
-        return frame.around(self.latent_channels * rows * columns, 1, SCALE_BITS)
+        return frame.around(self.latent_channels * rows * columns, 1, SCALE_BITS, grid)
 
 
 class Transmitter(_contract.Transmitter[Config, SendOptions]):
@@ -85,13 +86,14 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
             channels = width
         self.head = nn.Conv2d(channels, config.latent_channels, 3, padding=1)
 
-    def forward(self, x: Tensor, snr_db: Tensor, options: SendOptions) -> tuple[Tensor, Side]:
+    def forward(self, x: Tensor, snr_db: Tensor, options: SendOptions, grid: Grid = PLAIN) -> tuple[Tensor, Side]:
         """Encode a batch of images of one size.
 
         Args:
             x: [B, 3, H, W] in [0, 1], any H and W.
             snr_db: [B] what the transmitter is told about the channel.
             options: nothing to choose.
+            grid: of the frames.
 
         Returns:
             Symbols s [B, k], k = latent_channels * ceil(H/16) * ceil(W/16), mean power 1 per image; and the scale.
@@ -102,7 +104,7 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
             z = attention(blocks(carrier(z)), snr_db)
         s, scale = normalise_power(self.head(z).float().flatten(1))
         codes = quantise_log2(scale, *SCALE_LOG2, SCALE_BITS)
-        return s, Side.told(x, snr_db, options.header_margin_code, codes, SCALE_BITS)
+        return s, Side.told(x, snr_db, options.header_margin_code, codes, SCALE_BITS, grid)
 
 
 class Receiver(_contract.Receiver[Config, ReceiveOptions]):
@@ -137,7 +139,7 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         Raises:
             ValueError: k does not fit the image size, or the scale is missing.
         """
-        check_received(y, side, self.config.layout(side.height_px, side.width_px, SendOptions()))
+        check_received(y, side, self.config.layout(side.height_px, side.width_px, SendOptions(), side.grid))
         rows, columns = padded_size(side.height_px, side.width_px, DOWNSAMPLING)
         scale = dequantise_log2(side.codes, *SCALE_LOG2, SCALE_BITS)
         snr_db = state.snr_db.clamp(*CONDITIONED_SNR_DB)

@@ -23,6 +23,7 @@ from jscc.baselines._codecs import NAMES
 from jscc.config import shown
 from jscc.framing import frame
 from jscc.framing.header import HeaderLostError
+from jscc.grid import PLAIN, Grid
 from jscc.models import Study, _contract
 from jscc.models._contract import ReceiveOptions
 from jscc.signals import ChannelState, Layout, Side
@@ -112,10 +113,10 @@ class Config(_contract.Config[SendOptions]):
         if not 0 < self.rho <= 1:
             raise ValueError(f"rho must be above 0 and at most 1, got {self.rho}")
 
-    def layout(self, height_px: int, width_px: int, options: SendOptions) -> Layout:
+    def layout(self, height_px: int, width_px: int, options: SendOptions, grid: Grid = PLAIN) -> Layout:
         """Return what an image of this size costs: rho symbols per sample, all there is in them."""
         return frame.within(
-            max(_LEAST_USES, round(self.rho * 3 * height_px * width_px)), len(Header._fields), CODE_BITS
+            max(_LEAST_USES, round(self.rho * 3 * height_px * width_px)), len(Header._fields), CODE_BITS, grid
         )
 
     def studies(self) -> tuple[Study, ...]:
@@ -139,13 +140,14 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
         phy.require()
 
     @torch.no_grad()
-    def forward(self, x: Tensor, snr_db: Tensor, options: SendOptions) -> tuple[Tensor, Side]:
+    def forward(self, x: Tensor, snr_db: Tensor, options: SendOptions, grid: Grid = PLAIN) -> tuple[Tensor, Side]:
         """Encode a batch of images of one size, one after the other, in float32 even under autocast.
 
         Args:
             x: [B, 3, H, W] in [0, 1], any H and W; rounded to 8 bits.
             snr_db: [B] what the transmitter is told about the channel; without effect on a fixed scheme.
             options: scheme and codec.
+            grid: of the frames.
 
         Returns:
             Symbols s [B, slots], mean power 1 per image; and the side information.
@@ -153,19 +155,23 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
         Raises:
             CodecMissingError: what the codec needs is not installed here.
         """
-        side = Side.told(x, snr_db, options.header_margin_code, x.new_zeros(len(x), 0), CODE_BITS)
-        air = frame.left_to_method(self.config.layout(x.shape[2], x.shape[3], options), side)
+        side = Side.told(x, snr_db, options.header_margin_code, x.new_zeros(len(x), 0), CODE_BITS, grid)
+        layout = self.config.layout(x.shape[2], x.shape[3], options, grid)
+        air = frame.left_to_method(layout, side)
         left_db = snr_db.cpu() + 20 * air.gain.log10().cpu()
         with torch.autocast("cpu", enabled=False):
-            images = [self._send(*image, options) for image in zip(x.float().cpu(), left_db.tolist(), strict=True)]
+            images = [
+                self._send(*image, options, layout.slots)
+                for image in zip(x.float().cpu(), left_db.tolist(), strict=True)
+            ]
         s, codes = (torch.stack(parts).to(x.device) for parts in zip(*images, strict=True))
         return s, dataclasses.replace(side, codes=codes)
 
-    def _send(self, x: Tensor, snr_db: float, options: SendOptions) -> tuple[Tensor, Tensor]:
+    def _send(self, x: Tensor, snr_db: float, options: SendOptions, slots: int) -> tuple[Tensor, Tensor]:
         """Return symbols [slots] and codes [n] of one image [3, H, W]; the header's power is taken off the SNR."""
         cancel.check()
         index = mcs.choose(snr_db) if options.mcs == ADAPTIVE else options.mcs
-        division = phy.divide(mcs.TABLE[index], self.config.layout(x.shape[1], x.shape[2], options).slots)
+        division = phy.divide(mcs.TABLE[index], slots)
         samples = x.mul(_WHITE).round().clamp(0, _WHITE)
         file = _best_file(samples, options.codec, division.capacity_bytes)
         z = _symbols(division, file)
@@ -214,7 +220,7 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
             HeaderLostError: there is no such scheme or codec.
             CodecMissingError: what the codec needs is not installed here.
         """
-        signals.check_received(y, side, self.config.layout(side.height_px, side.width_px, SendOptions()))
+        signals.check_received(y, side, self.config.layout(side.height_px, side.width_px, SendOptions(), side.grid))
         told = [Header.of(codes) for codes in side.codes.cpu()]
         with torch.autocast("cpu", enabled=False):
             rows = zip(y.float().cpu(), told, state.of_symbol(y.shape[1]).double().cpu(), strict=True)

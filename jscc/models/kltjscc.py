@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from jscc.framing import bits, frame
 from jscc.framing.frame import Air
+from jscc.grid import PLAIN, Grid
 from jscc.models import _contract
 from jscc.models._contract import ReceiveOptions
 from jscc.models._klt import hybrid, told
@@ -36,8 +37,8 @@ from jscc.models._klt.classes import (
     per_patch,
     to_spectrum,
 )
-from jscc.models._klt.quantiser import Quantiser, sample_values
-from jscc.models._layers import FiLM, ResidualBlock
+from jscc.models._klt.quantiser import ROWS, Quantiser, row_of, sample_values
+from jscc.models._layers import FADED_SNR_DB, FiLM, ResidualBlock
 from jscc.signals import (
     ChannelState,
     Layout,
@@ -117,12 +118,12 @@ class Config(_contract.Config[SendOptions]):
             if len(getattr(self, name)) != 2 or min(getattr(self, name)) < 1:
                 raise ValueError(f"{name} must be 2 positive numbers, got {getattr(self, name)}")
 
-    def layout(self, height_px: int, width_px: int, options: SendOptions) -> Layout:
+    def layout(self, height_px: int, width_px: int, options: SendOptions, grid: Grid = PLAIN) -> Layout:
         """Return what an image of this size costs: rho symbols per padded sample, all there is in them."""
         rows, columns = padded_size(height_px, width_px, PATCH_PX)
         patches = rows * columns
         channel_uses = max(round(self.rho * COEFFICIENTS * patches), _LEAST_USES + _USES_PER_PATCH * patches)
-        return frame.within(channel_uses, told.FIRST_CODES + patches, told.CODE_BITS, has_body=True)
+        return frame.within(channel_uses, told.FIRST_CODES + patches, told.CODE_BITS, grid, has_body=True)
 
 
 class Transmitter(_contract.Transmitter[Config, SendOptions]):
@@ -140,32 +141,34 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
         self.output = nn.Conv2d(width, 2 * (COEFFICIENTS - COLOURS), cells, stride=cells)
         _silence(self.output)
 
-    def forward(self, x: Tensor, snr_db: Tensor, options: SendOptions) -> tuple[Tensor, Side]:
+    def forward(self, x: Tensor, snr_db: Tensor, options: SendOptions, grid: Grid = PLAIN) -> tuple[Tensor, Side]:
         """Encode a batch of images of one size.
 
         Args:
             x: [B, 3, H, W] in [0, 1], any H and W.
             snr_db: [B] what the transmitter is told about the channel.
             options: the margin.
+            grid: of the frames.
 
         Returns:
             Symbols s [B, slots], mean power 1 per image over all but the places of the header's body; and the codes of
             `told.Told`.
         """
         padded = pad_to_multiple(x, PATCH_PX).float()
-        layout = self.config.layout(x.shape[-2], x.shape[-1], options)
+        layout = self.config.layout(x.shape[-2], x.shape[-1], options, grid)
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             coefficients = self.tables.analyse(padded)
             classes = self.tables.classify(coefficients)
-            side = Side.told(x, snr_db, options.header_margin_code, x.new_zeros(len(x), 0), told.CODE_BITS)
+            side = Side.told(x, snr_db, options.header_margin_code, x.new_zeros(len(x), 0), told.CODE_BITS, grid)
             header, side = self._size_header(classes, side)
             air = frame.left_to_method(layout, side)
             places = Places(self.tables, classes, layout.slots)
             margin = torch.full_like(side.margin_code, options.margin_code)
             exact = places.take(to_spectrum(coefficients)) / places.deviation
-            step, values, data, size_bytes = self._tell(places, exact, air, margin)
-            code = hybrid.plan(places.levels, step, self.quantiser, air, hybrid.cost(air, size_bytes, margin))
-            digital = hybrid.send(code, air, data)
+            step, first_row, values, sizes, data = self._tell(places, exact, air, margin)
+            parts = hybrid.digital_of(air, sizes, margin)
+            code = hybrid.plan(places.levels, step, self.quantiser, air, parts)
+            digital = hybrid.send(code, parts, data)
             left = (exact - self.quantiser.shown(values, code.ratio)) / code.remainder.sqrt()
             noise_power = air.noise_power.float()[:, None]
             trust = (noise_power / (noise_power + code.power)).sqrt()
@@ -174,7 +177,7 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
         power = linear.square().sum(1) / air.uses
         scale = (power.clamp_min(_POWER_FLOOR) / code.linear_share).sqrt()
         scale_code = quantise_log2(scale, *SCALE_LOG2, told.SCALE_BITS)
-        codes = told.Told(scale_code, step, margin, size_bytes, classes).codes()
+        codes = told.Told(scale_code, step, margin, first_row, sizes, classes).codes()
         side = dataclasses.replace(side, codes=codes, payload=values if self.training else None)
         return linear / scale[:, None] + digital, self._with_body(side, header)
 
@@ -189,22 +192,28 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
 
     def _tell(
         self, places: Places, exact: Tensor, air: Air, margin: Tensor
-    ) -> tuple[Tensor, Tensor, tuple[bytes, ...], Tensor]:
-        """Return step [B] and values [B, slots] of the digital part, its bytes, and their number [B]."""
-        step = hybrid.choose_step(places.levels, self.quantiser, air, margin)
+    ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor], list[tuple[bytes, bytes]]]:
+        """Return step, first row of the base, values [B, slots], sizes of base and rest, and their bytes."""
+        step, first_row = hybrid.choose_step(places.levels, self.quantiser, air, margin)
         ratio = hybrid.ratio_to(step, places.levels)
         values = self.quantiser.told(exact, ratio)
-        data, size_bytes = self._size_values(values, ratio)
+        data, (base, rest) = self._size_values(values, ratio, first_row)
         # An image that is no photo may take far more bytes than the step was chosen for: then nothing is told.
-        some = hybrid.fits(air, hybrid.cost(air, size_bytes, margin))
-        return step.where(some, hybrid.NO_STEP), values * some[:, None], data, size_bytes * some
+        some = hybrid.fits(air, hybrid.digital_of(air, (base, rest), margin))
+        return step.where(some, hybrid.NO_STEP), first_row, values * some[:, None], (base * some, rest * some), data
 
-    def _size_values(self, values: Tensor, ratio: Tensor) -> tuple[tuple[bytes, ...], Tensor]:
+    def _size_values(
+        self, values: Tensor, ratio: Tensor, first_row: Tensor
+    ) -> tuple[list[tuple[bytes, bytes]], tuple[Tensor, Tensor]]:
         """Return the values as bytes, likewise, and their sizes."""
         if self.training:
-            return (), self.quantiser.size_bytes(values, ratio)
-        written = tuple(self.quantiser.write(*image) for image in zip(values, ratio, strict=True))
-        return written, torch.tensor([len(each) for each in written], device=values.device)
+            return [], self.quantiser.sizes_bytes(values, ratio, first_row)
+        written = [
+            (self.quantiser.write(value, of, range(first, ROWS)), self.quantiser.write(value, of, range(first)))
+            for value, of, first in zip(values, ratio, first_row.tolist(), strict=True)
+        ]
+        base, rest = torch.tensor([[len(part) for part in each] for each in written], device=values.device).unbind(1)
+        return written, (base, rest)
 
     def _with_body(self, side: Side, classes: tuple[bytes, ...]) -> Side:
         """Return side information with the codes as bodies."""
@@ -259,7 +268,7 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         Raises:
             ValueError: symbols or codes do not fit the image size.
         """
-        layout = self.config.layout(side.height_px, side.width_px, SendOptions())
+        layout = self.config.layout(side.height_px, side.width_px, SendOptions(), side.grid)
         check_received(y, side, layout)
         with torch.autocast(y.device.type, enabled=False):
             estimate, error, deviation, lost = self._estimate(
@@ -282,10 +291,16 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         """
         said = told.Told.of(side.codes, *padded_size(side.height_px, side.width_px, PATCH_PX))
         places, noise_power = Places(self.tables, said.classes, y.shape[1]), state.of_symbol(y.shape[1])
-        digital = hybrid.cost(air, said.size_bytes, said.margin)
+        digital = hybrid.digital_of(air, said.sizes, said.margin)
         code = hybrid.plan(places.levels, said.step, self.quantiser, air, digital)
-        values, lost = self._values(code, air, said.size_bytes, side, y, noise_power)
-        doubt = (1 - code.remainder) * lost[:, None]
+        if side.payload is None:
+            data = hybrid.receive(code, air, digital, y, noise_power)
+            values, lost = self._values(code, said.first_row, data)
+        else:
+            values, lost = side.payload, hybrid.lost_in_training(air, said.margin, noise_power)
+        is_base = row_of(code.ratio) >= said.first_row[:, None]
+        gone = torch.where(is_base, lost[0][:, None], lost[1][:, None])
+        values, doubt = values * ~gone, (1 - code.remainder) * gone
         scale = dequantise_log2(said.scale, *SCALE_LOG2, told.SCALE_BITS)[:, None]
         total = (code.power + scale.square() * noise_power).clamp_min(1e-12)
         left = (code.power * code.remainder).sqrt() / total * y * scale
@@ -294,22 +309,24 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         remaining = code.remainder * (1 - code.power / total).clamp_min(0) + doubt
         error = places.put(places.variance, remaining * places.deviation.square())
         deviation = per_patch(places.variance).sqrt()
-        return from_spectrum(estimate), per_patch(error).sqrt(), deviation, lost
+        return from_spectrum(estimate), per_patch(error).sqrt(), deviation, lost[0] | lost[1]
 
     def _values(
-        self, code: hybrid.HybridPlan, air: Air, size_bytes: Tensor, side: Side, y: Tensor, noise_power: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return the values int64 [B, slots], 0 where they are lost, and [B] where that is."""
-        if side.payload is not None:
-            return side.payload, torch.zeros(len(y), dtype=torch.bool, device=y.device)
-        data = hybrid.receive(code, air, size_bytes, y, noise_power)
-        values = [self._read_values(*image) for image in zip(data, code.ratio, strict=True)]
-        lost = torch.tensor([each is None for each in values], device=y.device)
-        return torch.stack([y.new_zeros(y.shape[1]).long() if each is None else each for each in values]), lost
+        self, code: hybrid.HybridPlan, first_row: Tensor, data: list[hybrid.Found]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the values int64 [B, slots], 0 where they are lost, and whether base and rest, [B] each, are."""
+        values, lost = torch.zeros_like(code.ratio), torch.zeros(2, len(data), dtype=torch.bool)
+        for image, (first, parts) in enumerate(zip(first_row.tolist(), data, strict=True)):
+            for number, (part, rows) in enumerate(zip(parts, (range(first, ROWS), range(first)), strict=True)):
+                found = self._read_values(part, code.ratio[image], rows)
+                lost[number, image] = found is None
+                values[image] += 0 if found is None else found
+        base, rest = lost.to(values.device)
+        return values, (base, rest)
 
-    def _read_values(self, data: bytes | None, ratio: Tensor) -> Tensor | None:
+    def _read_values(self, data: bytes | None, ratio: Tensor, rows: range) -> Tensor | None:
         try:
-            return None if data is None else self.quantiser.read(data, ratio)
+            return None if data is None else self.quantiser.read(data, ratio, rows)
         except ValueError:  # a checksum misses one error in 2^32
             return None
 
@@ -332,7 +349,7 @@ class _Body(nn.Module):
 
     def __init__(self, width: int, count: int) -> None:
         super().__init__()
-        self.films = nn.ModuleList(FiLM(width) for _ in range(count))
+        self.films = nn.ModuleList(FiLM(width, FADED_SNR_DB) for _ in range(count))
         self.blocks = nn.ModuleList(ResidualBlock(width, nn.LeakyReLU(_SLOPE)) for _ in range(count))
 
     def forward(self, z: Tensor, snr_db: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ from jscc import cancel
 from jscc.draws import Draws
 from jscc.framing import frame
 from jscc.framing.frame import Arrived
+from jscc.grid import PLAIN, Grid
 from jscc.models import Study, _contract, _linear
 from jscc.models._contract import Criterion, Objective, SendOptions
 from jscc.models._layers import FiLM, ResidualBlock, SNRTable
@@ -86,10 +87,10 @@ class Config(_contract.Config[SendOptions]):
         if self.denoiser_channels < 1:
             raise ValueError(f"denoiser_channels must be at least 1, got {self.denoiser_channels}")
 
-    def layout(self, height_px: int, width_px: int, options: SendOptions) -> Layout:
+    def layout(self, height_px: int, width_px: int, options: SendOptions, grid: Grid = PLAIN) -> Layout:
         """Return what an image of this size costs: latent_channels symbols per 8x8 pixels and one scale."""
         rows, columns = padded_size(height_px, width_px, DOWNSAMPLING)
-        return frame.around(self.latent_channels * rows * columns, 1, SCALE_BITS)
+        return frame.around(self.latent_channels * rows * columns, 1, SCALE_BITS, grid)
 
     def studies(self) -> tuple[Study, ...]:
         """Return the curve over the iterations, K = 1, 2, ..., at three SNRs on a third of Kodak."""
@@ -141,13 +142,14 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
         self.head = nn.Conv2d(channels, config.latent_channels, 3, padding=1)
         self.log_power = SNRTable(config.latent_channels)
 
-    def forward(self, x: Tensor, snr_db: Tensor, options: SendOptions) -> tuple[Tensor, Side]:
+    def forward(self, x: Tensor, snr_db: Tensor, options: SendOptions, grid: Grid = PLAIN) -> tuple[Tensor, Side]:
         """Encode a batch of images of one size.
 
         Args:
             x: [B, 3, H, W] in [0, 1], any H and W.
             snr_db: [B] what the transmitter is told about the channel.
             options: nothing to choose.
+            grid: of the frames.
 
         Returns:
             Symbols s [B, k], k = latent_channels * ceil(H/8) * ceil(W/8), mean power 1 per image; and the scale.
@@ -158,7 +160,7 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
         amplitude = (self.log_power(snr_db) / 2).exp()
         s, scale = normalise_power((self.head(z).float() * amplitude[:, :, None, None]).flatten(1))
         codes = quantise_log2(scale, *SCALE_LOG2, SCALE_BITS)
-        return s, Side.told(x, snr_db, options.header_margin_code, codes, SCALE_BITS)
+        return s, Side.told(x, snr_db, options.header_margin_code, codes, SCALE_BITS, grid)
 
 
 class _Denoiser(nn.Module):
@@ -250,7 +252,7 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
 
     def _iterate(self, y: Tensor, side: Side, state: ChannelState) -> list[Tensor]:
         """Return the whitened latents [B, C, H/8, W/8] after each iteration, times the image's scale."""
-        check_received(y, side, self.config.layout(side.height_px, side.width_px, SendOptions()))
+        check_received(y, side, self.config.layout(side.height_px, side.width_px, SendOptions(), side.grid))
         rows, columns = padded_size(side.height_px, side.width_px, DOWNSAMPLING)
         snr_db = state.snr_db
         amplitude = (self.log_power(snr_db) / 2).exp()[:, :, None, None]

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from jscc import signals
 from jscc.framing import bits, frame
+from jscc.grid import PLAIN, Grid
 from jscc.models import _contract, _linear
 from jscc.models._contract import ReceiveOptions, SendOptions
 from jscc.signals import ChannelState, Layout, Side
@@ -66,24 +67,25 @@ class Config(_contract.Config[SendOptions]):
         if not 8 <= self.chunk_size <= 4096:
             raise ValueError(f"chunk_size must be in 8..4096, got {self.chunk_size}")
 
-    def layout(self, height_px: int, width_px: int, options: SendOptions) -> Layout:
+    def layout(self, height_px: int, width_px: int, options: SendOptions, grid: Grid = PLAIN) -> Layout:
         """Return what an image of this size costs: rho symbols per padded sample; four codes and one per chunk."""
         height, width = _spectrum_size(height_px, width_px)
         chunks = 3 * math.prod(signals.padded_size(height, width, self.chunk_size))
         channel_uses = max(round(self.rho * 3 * height * width), _LEAST_USES + _USES_PER_CHUNK * chunks)
-        return frame.within(channel_uses, _FIRST_CODES + chunks, CODE_BITS, has_body=True)
+        return frame.within(channel_uses, _FIRST_CODES + chunks, CODE_BITS, grid, has_body=True)
 
 
 class Transmitter(_contract.Transmitter[Config, SendOptions]):
     """Image to symbols; without parameters."""
 
-    def forward(self, x: Tensor, snr_db: Tensor, options: SendOptions) -> tuple[Tensor, Side]:
+    def forward(self, x: Tensor, snr_db: Tensor, options: SendOptions, grid: Grid = PLAIN) -> tuple[Tensor, Side]:
         """Encode a batch of images of one size, in float32 even under autocast.
 
         Args:
             x: [B, 3, H, W] in [0, 1], any H and W.
             snr_db: [B] what the transmitter is told about the channel; cut to -30..60 dB.
             options: nothing to choose.
+            grid: of the frames.
 
         Returns:
             Symbols s [B, slots], mean power 1 per image over all but the places of the header's body; and the side
@@ -91,7 +93,7 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
             scale code 0.
         """
         size_px = x.shape[-2], x.shape[-1]
-        layout = self.config.layout(*size_px, options)
+        layout = self.config.layout(*size_px, options, grid)
         with torch.autocast(x.device.type, enabled=False):
             padded = signals.pad_to_multiple(x.float(), PADDING_PX)
             colour = (padded.mean(dim=(2, 3)) * _TOP).round()
@@ -100,7 +102,7 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
             energies = signals.quantise_log2(energy.clamp_min(_ENERGY_FLOOR), *ENERGY_LOG2, _ENERGY_BITS)
             columns = -(-padded.shape[-1] // self.config.chunk_size)
             told = [_write(image.reshape(-1, columns)) for image in energies.detach().round().long().cpu().numpy()]
-            side = Side.told(x, snr_db, options.header_margin_code, energies, CODE_BITS)
+            side = Side.told(x, snr_db, options.header_margin_code, energies, CODE_BITS, grid)
             sizes = [_FIRST_CODES + len(each) for each in told]
             side = dataclasses.replace(side, body_bytes=torch.tensor(sizes, device=x.device))
             index, variance, power, used = _plan(self.config, layout, side, energies)
@@ -134,7 +136,7 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
             ValueError: k or the codes do not fit the image size.
         """
         size_px = side.height_px, side.width_px
-        layout = self.config.layout(*size_px, SendOptions())
+        layout = self.config.layout(*size_px, SendOptions(), side.grid)
         signals.check_received(y, side, layout)
         with torch.autocast(y.device.type, enabled=False):
             scales, colour, energies = torch.tensor_split(side.codes, (1, _FIRST_CODES), dim=1)

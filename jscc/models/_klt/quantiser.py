@@ -104,26 +104,27 @@ class Quantiser(nn.Module):
         share = self._shares()
         return -(share * share.log2()).sum(1)
 
-    def size_bytes(self, told: Tensor, ratio: Tensor) -> Tensor:
-        """Return about how many bytes the values [B, k] of each image take, int64 [B]."""
+    def sizes_bytes(self, told: Tensor, ratio: Tensor, first_row: Tensor) -> tuple[Tensor, Tensor]:
+        """Return about how many bytes the values [B, k] take: from first_row [B] on, and those before, int64 [B]."""
         price = -self._shares().log2()[row_of(ratio), told + MOST] * (ratio >= LEAST_RATIO)
-        return (price.sum(1) / 8).ceil().long()
+        base = (price * (row_of(ratio) >= first_row[:, None])).sum(1)
+        return (base / 8).ceil().long(), ((price.sum(1) - base) / 8).ceil().long()
 
-    def write(self, told: Tensor, ratio: Tensor) -> bytes:
-        """Return the values [k] of one image as bytes, row by row."""
+    def write(self, told: Tensor, ratio: Tensor, of_rows: range) -> bytes:
+        """Return those of the values [k] of one image that are of these rows as bytes, row by row."""
         counts, rows = bits.counts_of(self.count), _rows(ratio)
         values = (told + MOST).cpu().numpy().astype(np.int32)
-        return bits.encode((values[rows == row], counts[row]) for row in np.unique(rows[rows >= 0]))
+        return bits.encode((values[rows == row], counts[row]) for row in _present(rows, of_rows))
 
-    def read(self, data: bytes, ratio: Tensor) -> Tensor:
-        """Return the values int64 [k] that bytes tell.
+    def read(self, data: bytes, ratio: Tensor, of_rows: range) -> Tensor:
+        """Return the values int64 [k] that bytes tell, 0 where they tell none.
 
         Raises:
-            ValueError: they tell none.
+            ValueError: no such values are written as these bytes.
         """
         counts, rows = bits.counts_of(self.count), _rows(ratio)
         decoder, values = bits.Decoder(data), np.zeros(len(rows), np.int64)
-        for row in np.unique(rows[rows >= 0]):
+        for row in _present(rows, of_rows):
             chosen = rows == row
             values[chosen] = decoder.group(int(chosen.sum()), counts[row]) - MOST
         return torch.from_numpy(values).to(ratio.device)
@@ -147,6 +148,11 @@ def row_of(ratio: Tensor) -> Tensor:
 def _rows(ratio: Tensor) -> NDArray[np.int64]:
     """Return the row of every coefficient, -1 where nothing is told."""
     return torch.where(ratio >= LEAST_RATIO, row_of(ratio), -1).cpu().numpy()
+
+
+def _present(rows: NDArray[np.int64], of_rows: range) -> NDArray[np.int64]:
+    found: NDArray[np.int64] = np.unique(rows[(rows >= of_rows.start) & (rows < of_rows.stop)])
+    return found
 
 
 def sample_values(tables: classes.Tables, images: list[Tensor], rho: float) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What the header of a classified code tells: five numbers, and the class of every patch given its neighbours'."""
+"""What the header of a classified code tells: eight numbers, and the class of every patch given its neighbours'."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ from jscc.framing import bits
 
 CODE_BITS = 16
 SCALE_BITS = 15
-FIRST_CODES = 5
-_WIDTHS = (SCALE_BITS, 10, 8, 8, 16)
-"""Bits of scale, step, margin, and of the size of the digital part in two codes."""
+FIRST_CODES = 8
+_WIDTHS = (SCALE_BITS, 10, 8, 5, 8, 16, 8, 16)
+"""Bits of scale, step, margin, first row of the base, and of the sizes of the digital parts in two codes each."""
 FIRST_BYTES = -(-sum(_WIDTHS) // 8)
 _WORD = 1 << _WIDTHS[-1]
 
@@ -27,28 +27,33 @@ class Told:
         scale: float32 [B] code of the scale, with its gradient.
         step: int64 [B] code of the quantiser's step.
         margin: int64 [B] code of the digital part's margin.
-        size_bytes: int64 [B] of the digital part.
+        first_row: int64 [B] of the quantiser's, from which on values are in the base of the digital part.
+        sizes: int64 [B] in bytes, of the base and of the rest.
         classes: int64 [B, h, w].
     """
 
     scale: Tensor
     step: Tensor
     margin: Tensor
-    size_bytes: Tensor
+    first_row: Tensor
+    sizes: tuple[Tensor, Tensor]
     classes: Tensor
 
     def codes(self) -> Tensor:
         """Return them as codes float32 [B, FIRST_CODES + h w]."""
-        size = (self.size_bytes // _WORD, self.size_bytes % _WORD)
-        numbers = torch.stack([self.scale, *(part.float() for part in (self.step, self.margin, *size))], dim=1)
+        sizes = (part for size in self.sizes for part in (size // _WORD, size % _WORD))
+        numbers = torch.stack(
+            [self.scale, *(part.float() for part in (self.step, self.margin, self.first_row, *sizes))], dim=1
+        )
         return torch.cat([numbers, self.classes.flatten(1).float()], dim=1)
 
     @staticmethod
     def of(codes: Tensor, rows: int, columns: int) -> "Told":
         """Return what codes [B, FIRST_CODES + rows columns] tell."""
-        step, margin, above, below = codes[:, 1:FIRST_CODES].round().long().unbind(1)
+        step, margin, first_row, *sizes = codes[:, 1:FIRST_CODES].round().long().unbind(1)
+        base, rest = (above * _WORD + below for above, below in (sizes[:2], sizes[2:]))
         classes = codes[:, FIRST_CODES:].round().long().view(-1, rows, columns)
-        return Told(codes[:, 0], step, margin, above * _WORD + below, classes)
+        return Told(codes[:, 0], step, margin, first_row, (base, rest), classes)
 
 
 def size_bytes(classes: Tensor, counts: Tensor) -> Tensor:

@@ -1,0 +1,97 @@
+"""What fading makes of a frame, undone: gains estimated from pilots, or told by a genie, and taken out again.
+
+    y = h x + n,  h ~ CN(0, 1);  pilots of power 1 give the least-squares estimate of h in a block, whose error has the
+    variance s2 / P (s2: noise per real symbol); its shrinkage is the linear estimate of least mean squared error.
+
+What is left in doubt about a gain is noise to whoever uses the symbols: (s2 + var(error)) / |h|^2 per real symbol of
+power 1. Symbols are not shrunk: what a symbol is worth is for its receiver to say.
+
+Source: S. Kay, "Fundamentals of Statistical Signal Processing: Estimation Theory", 1993, chapter 12.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from jscc.grid import Grid
+from jscc.signals import ChannelState
+
+_LEAST_GAIN = 1e-6
+"""Power of a gain from which on it counts as this much: in so deep a fade there is nothing but noise."""
+
+
+class Places(NamedTuple):
+    """Where the complex symbols of a frame are.
+
+    Attributes:
+        block: int64 [n] of every one.
+        pilots: int64 [p] places of the pilots, rising.
+        others: int64 [n - p] of all others, rising.
+    """
+
+    block: Tensor
+    pilots: Tensor
+    others: Tensor
+
+
+@lru_cache(maxsize=8)
+def places(grid: Grid, channel_uses: int) -> Places:
+    """Return the places of a frame of so many channel uses; the pilots of a block are evenly spread."""
+    pairs = channel_uses // 2
+    length = grid.coherence or max(pairs, 1)
+    with torch.inference_mode(mode=False):  # a service may be the first to ask, and a gradient pass through it later
+        place = torch.arange(pairs)
+        block, within = place // length, place % length
+        size = (pairs - block * length).clamp(max=length)
+        count = size.clamp(max=grid.pilots)
+        is_pilot = (within + 1) * count // size > within * count // size
+        return Places(block, is_pilot.nonzero().flatten(), (~is_pilot).nonzero().flatten())
+
+
+def with_pilots(grid: Grid, symbols: Tensor) -> Tensor:
+    """Return the frames [B, k] of symbols [B, d]: pilots of power 1 between them, nothing in a spare place."""
+    if not grid.pilots:
+        return symbols
+    channel_uses = grid.uses_for(symbols.shape[1])
+    place = places(grid, channel_uses).others.to(symbols.device)
+    padded = F.pad(symbols, (0, 2 * len(place) - symbols.shape[1]))
+    frame = symbols.new_ones(len(symbols), channel_uses // 2, 2)
+    return frame.index_copy(1, place, padded.view(len(symbols), -1, 2)).flatten(1)
+
+
+def equalised(grid: Grid, y: Tensor, state: ChannelState) -> tuple[Tensor, ChannelState]:
+    """Return the symbols [1, d] of a frame without its pilots, and their state.
+
+    Args:
+        grid: of the frame.
+        y: float32 [1, k] received.
+        state: noise power [1], and gains where a genie tells them. Without gains and pilots nothing is undone.
+    """
+    if state.gains is None and not grid.pilots:
+        return y, state
+    count = y.shape[1]
+    where = places(grid, count + count % 2)
+    pairs = torch.view_as_complex(F.pad(y, (0, count % 2)).view(-1, 2).contiguous())
+    block, others = where.block.to(y.device), where.others.to(y.device)
+    if state.gains is None:
+        gain, doubt = (part[block[others]] for part in _estimate(grid, pairs, where, state.noise_power))
+    else:
+        gain, doubt = state.gains[0, others], torch.zeros_like(state.noise_power)
+    power = gain.abs().square().clamp_min(_LEAST_GAIN)
+    symbols = torch.view_as_real(pairs[others] * gain.conj() / power).flatten()
+    noise_power = ((state.noise_power + doubt) / power).repeat_interleave(2)
+    data_uses = count - grid.pilot_uses(count)
+    return symbols[None, :data_uses], ChannelState(noise_power[None, :data_uses])
+
+
+def _estimate(grid: Grid, pairs: Tensor, where: Places, noise_power: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gain [blocks] of every block and the variance of its error."""
+    of_pilot, blocks = where.block[where.pilots].to(pairs.device), int(where.block[-1]) + 1
+    quotients = pairs[where.pilots.to(pairs.device)] / (1 + 1j)
+    count = of_pilot.bincount(minlength=blocks)
+    mean = torch.zeros(blocks, dtype=pairs.dtype, device=pairs.device).index_add_(0, of_pilot, quotients) / count
+    error = noise_power / count
+    return mean / (1 + error), error / (1 + error)
