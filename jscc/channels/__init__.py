@@ -53,14 +53,26 @@ class Truth:
 
     Attributes:
         noise_power: [B] float32, noise variance per real symbol relative to unit signal power; 0 for no noise.
-        gains: complex64 [B, ceil(k/2)] of every complex symbol; None where nothing fades.
+        gains: complex64 [B, ceil(k / 2)], that of every complex symbol (s[2i], s[2i + 1]); None where nothing fades. A
+            receiver gets them only where it is said to be a genie.
     """
 
     noise_power: "Tensor"
     gains: "Tensor | None" = None
 
+    def faded(self, s: "Tensor") -> "Tensor":
+        """Return what arrives of s [B, k] but for the noise; an odd last real is a complex symbol by itself."""
+        if self.gains is None:
+            return s
+        import torch
+        from torch.nn import functional
+
+        pairs = functional.pad(s, (0, s.shape[1] % 2))
+        faded = torch.complex(pairs[:, 0::2], pairs[:, 1::2]) * self.gains
+        return torch.view_as_real(faded).flatten(1)[:, : s.shape[1]]
+
     def state(self) -> "ChannelState":
-        """Return the state of a receiver that knows the noise power and has nothing to equalise."""
+        """Return the state of a receiver that knows the noise power alone, and equalises nothing."""
         from jscc.signals import ChannelState
 
         return ChannelState(self.noise_power)

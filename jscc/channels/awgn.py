@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from jscc.channels import Realisation, Truth
+from jscc.channels import Realisation, Truth, _snr
 from jscc.channels._amplifier import AmplifierOptions, amplified
 from jscc.draws import Draws
-from jscc.limits import MAX_SNR_DB, MIN_SNR_DB
 from jscc.signals import noise_variance
 
 
@@ -30,15 +29,12 @@ class Awgn:
     options: Options = field(default_factory=Options)
 
     def __post_init__(self) -> None:
-        """Check the range of values on the CPU; reading them from another device would wait for all its work.
+        """Check the range.
 
         Raises:
             ValueError: snr_db is outside its range or not a number.
         """
-        if self.snr_db.device.type != "cpu":
-            return
-        if not bool(((self.snr_db >= MIN_SNR_DB) & (self.snr_db <= MAX_SNR_DB)).all()):
-            raise ValueError(f"snr_db: {self.snr_db.tolist()} is outside {MIN_SNR_DB:g}..{MAX_SNR_DB:g} dB")
+        _snr.check(self.snr_db)
 
     def draw(self, shape: torch.Size, draws: Draws) -> Realisation:
         """Draw standard normal noise of the symbols' shape."""

@@ -115,7 +115,7 @@ def _through_the_air(order: _Order) -> _Arrival:
         state=symbols_pb2.ChannelState(noise_power=float(truth.noise_power[0])),
         noise_digest=realisation.digest,
         signal_power=order.signal_power,
-        noise_power=float((y - order.s).square().mean()),
+        noise_power=float((y - truth.faded(order.s)).square().mean()),
         channel_uses=order.s.shape[1],
     )
     return _Arrival(y, answer)

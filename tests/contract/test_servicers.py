@@ -309,6 +309,32 @@ def test_the_channel_adds_noise_of_the_snr(services: Services) -> None:
     assert arrived.channel_uses == 200_000
 
 
+@pytest.mark.parametrize("name", channels.names())
+@pytest.mark.parametrize("uses", [200_000, 200_001])
+def test_every_channel_measures_the_noise_alone(services: Services, name: str, uses: int) -> None:
+    """Not what fading takes away: within 2 % of what the receiver is told, as above."""
+    arrived, _ = services.transmit(unit_power(uses), name=name)
+    assert arrived.noise_power == pytest.approx(arrived.state.noise_power, rel=0.02)
+    assert arrived.signal_power == pytest.approx(1, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("coherence", pb.OptionValue(int_value=-1), r"coherence must be in 0\.\.16777216, .* got -1"),
+        ("coherence", pb.OptionValue(double_value=1), "coherence: expected a whole number, got 1.0"),
+        ("k_factor_db", pb.OptionValue(double_value=-31), r"k_factor_db must be in -30\.\.60, .* got -31\.0"),
+        ("doppler", pb.OptionValue(double_value=0.1), r"doppler excludes coherence: give one of them, got .*0\.1.* 8"),
+    ],
+)
+def test_the_channel_refuses_fading_that_there_is_not(
+    services: Services, option: str, value: pb.OptionValue, message: str
+) -> None:
+    options = {"coherence": pb.OptionValue(int_value=8), option: value}
+    with pytest.raises(ValueError, match=f"^options: {message}$"):
+        services.transmit(unit_power(8), name="rayleigh", options=options)
+
+
 def test_the_channel_says_which_model_was_in_force(services: Services) -> None:
     s = unit_power(100)
     noisy, _ = services.transmit(s, snr_db=-3.25)

@@ -72,7 +72,7 @@ class TransmitResponse(_message.Message):
     signal_power: _builtins.float
     """Measured mean power of the sent symbols."""
     noise_power: _builtins.float
-    """Measured mean power of what was added to them."""
+    """Measured mean power of what was added to what arrives of them, which over fading is h s."""
     channel_uses: _builtins.int
     """Real channel uses of this message."""
     @_builtins.property
