@@ -177,7 +177,7 @@ def test_the_pictures_of_these_tests_have_a_digital_part() -> None:
     """Else nothing would be asked of kltjscc."""
     y, state = sent_by("kltjscc")
     for codes in codes_in("kltjscc", y, state):
-        assert int(told.Told.of(torch.tensor([codes]), 6, 5).size_bytes) > 20
+        assert int(told.Told.of(torch.tensor([codes]), 6, 5).sizes[1]) > 20
 
 
 @every_method

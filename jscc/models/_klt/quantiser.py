@@ -110,13 +110,13 @@ class Quantiser(nn.Module):
         base = (price * (row_of(ratio) >= first_row[:, None])).sum(1)
         return (base / 8).ceil().long(), ((price.sum(1) - base) / 8).ceil().long()
 
-    def write(self, told: Tensor, ratio: Tensor, of_rows: range) -> bytes:
+    def write(self, told: Tensor, ratio: Tensor, of_rows: range = range(ROWS)) -> bytes:
         """Return those of the values [k] of one image that are of these rows as bytes, row by row."""
         counts, rows = bits.counts_of(self.count), _rows(ratio)
         values = (told + MOST).cpu().numpy().astype(np.int32)
         return bits.encode((values[rows == row], counts[row]) for row in _present(rows, of_rows))
 
-    def read(self, data: bytes, ratio: Tensor, of_rows: range) -> Tensor:
+    def read(self, data: bytes, ratio: Tensor, of_rows: range = range(ROWS)) -> Tensor:
         """Return the values int64 [k] that bytes tell, 0 where they tell none.
 
         Raises:

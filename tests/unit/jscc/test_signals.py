@@ -19,7 +19,7 @@ def side(height_px: int = 4, width_px: int = 5, codes: int = 1, code_bits: int =
 
 
 def layout(slots: int, code_count: int, code_bits: int) -> Layout:
-    return Layout(slots + 128, slots, code_count, code_bits, words=1, has_body=False)
+    return Layout(slots + 128, slots, code_count, code_bits, words=1, word_uses=128, has_body=False)
 
 
 @pytest.mark.parametrize(
@@ -250,11 +250,6 @@ def test_side_information_without_a_body_is_what_was_told() -> None:
         [12] * 2,
         [0] * 2,
     )
-
-
-@pytest.mark.parametrize(("words", "word_uses"), [(1, 128), (3, 256)])
-def test_the_words_share_what_the_slots_leave(words: int, word_uses: int) -> None:
-    assert Layout(500 + words * word_uses, 500, 1, 8, words, has_body=False).word_uses == word_uses
 
 
 def test_a_message_of_the_right_size_is_accepted() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from jscc import signals
 from jscc.framing import bits, convolutional, frame, header, word
 from jscc.framing.header import HeaderLostError
+from jscc.grid import PLAIN
 from jscc.signals import Side
 
 QUIET = 1e-4
@@ -67,7 +68,7 @@ class TestWord:
 class TestFields:
     @pytest.mark.parametrize(("count", "width", "words"), [(0, 8, 1), (1, 8, 1), (3, 10, 1), (5, 8, 2), (20, 12, 6)])
     def test_codes_come_back_from_as_few_words_as_hold_them(self, count: int, width: int, words: int) -> None:
-        layout = frame.around(4000, count, width)
+        layout = frame.around(4000, count, width, PLAIN)
         assert layout.words == words
         codes = torch.randint(2**width, (1, count), generator=torch.Generator().manual_seed(0)).float()
         side = Side.told(torch.zeros(1, 3, 5, 7), torch.tensor([-12.3]), 240, codes, width)
@@ -94,13 +95,13 @@ class TestFields:
 class TestFrame:
     @pytest.mark.parametrize("channel_uses", [900, 98_304, 294_912, 4_000_000])
     def test_the_header_is_within_the_budget(self, channel_uses: int) -> None:
-        layout = frame.within(channel_uses, 1, 8)
+        layout = frame.within(channel_uses, 1, 8, PLAIN)
         assert channel_uses - 128 < layout.channel_uses <= channel_uses
         assert layout.channel_uses - layout.slots == layout.word_uses
 
     def test_a_header_of_a_few_dozen_bits_is_cheap_at_minus_five_decibels(self) -> None:
         """Below 0.5 % of the uses, and of the power, of a Kodak image at rho = 1/4."""
-        layout = frame.around(294_912, 1, 8)
+        layout = frame.around(294_912, 1, 8, PLAIN)
         side = Side.told(torch.zeros(1, 3, 512, 768), torch.tensor([-5.0]), 0, torch.zeros(1, 1), 8)
         sent = frame.send(layout, torch.ones(1, layout.slots), side)
         assert int(sent.header_uses) < 0.005 * layout.channel_uses
@@ -108,11 +109,11 @@ class TestFrame:
 
     def test_nothing_left_is_refused(self) -> None:
         with pytest.raises(ValueError, match=r"^rho: 100 channel uses, the header alone takes 128$"):
-            frame.within(100, 1, 8)
+            frame.within(100, 1, 8, PLAIN)
 
     def test_neighbours_are_spread(self) -> None:
         """A burst over a tenth of the frame hits a tenth of the words' symbols, give or take a fifth of that."""
-        layout = frame.around(100_000, 1, 8)
+        layout = frame.around(100_000, 1, 8, PLAIN)
         side = Side.told(torch.zeros(1, 3, 8, 8), torch.tensor([30.0]), 0, torch.zeros(1, 1), 8)
         words_alone = frame.send(layout, torch.zeros(1, layout.slots), side).symbols[0] != 0
         assert int(words_alone.sum()) == 128

@@ -38,7 +38,7 @@ from jscc.models.digital import (
 )
 from jscc.quality.scores import psnr_db
 from jscc.serving.host import Host
-from jscc.signals import ChannelState, Side, dequantise_log2
+from jscc.signals import ChannelState, Layout, Side, dequantise_log2
 from jscc.wire import convert
 
 SIXTEEN_QAM = next(
@@ -169,7 +169,7 @@ def test_the_told_scale_undoes_the_normalisation() -> None:
 def test_cost_of_an_image(height_px: int, width_px: int, rho: float, symbols: int, word_uses: int) -> None:
     """Six codes of 8 bits and 17 of told SNR and margin are two words of 48."""
     layout = Config(rho).layout(height_px, width_px, SendOptions())
-    assert dataclasses.astuple(layout) == (symbols, symbols - 2 * word_uses, 6, 8, 2, False)
+    assert layout == Layout(symbols, symbols - 2 * word_uses, 6, 8, 2, word_uses, has_body=False)
 
 
 @pytest.mark.parametrize("snr_db", [-30.0, 60.0])

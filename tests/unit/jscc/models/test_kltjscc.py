@@ -17,7 +17,7 @@ from jscc.models import kltjscc
 from jscc.models._contract import Decoded, ReceiveOptions
 from jscc.models._klt import classes, hybrid
 from jscc.models._klt.classes import COEFFICIENTS, COLOURS, Places, Tables, from_spectrum, to_spectrum
-from jscc.models._klt.quantiser import Quantiser
+from jscc.models._klt.quantiser import ROWS, Quantiser
 from jscc.models._klt.told import SCALE_BITS, Told
 from jscc.models.kltjscc import Config, Receiver, SendOptions, Transmitter
 from jscc.signals import ChannelState, Layout, Side, noise_variance, quantise_log2, told_noise_power
@@ -140,14 +140,16 @@ def told_of(layout: Layout, snr_db: float) -> Side:
 
 def digital_part(
     places: Places, quantiser: Quantiser, air: frame.Air, whitened: Tensor
-) -> tuple[Tensor, Tensor, bytes]:
-    """Return step, values and bytes of one image's coefficients, which are given in units of their deviations."""
-    step = hybrid.choose_step(places.levels, quantiser, air, torch.zeros(1, dtype=torch.long))
+) -> tuple[Tensor, Tensor, Tensor, tuple[bytes, bytes]]:
+    """Return step, first row of the base, values and bytes of an image's coefficients in units of their deviations."""
+    step, first_row = hybrid.choose_step(places.levels, quantiser, air, torch.zeros(1, dtype=torch.long))
     ratio = hybrid.ratio_to(step, places.levels)
     values = quantiser.told(places.take(whitened), ratio)
-    data = quantiser.write(values[0], ratio[0])
-    assert data
-    return step, values, data
+    base, rest = (
+        quantiser.write(values[0], ratio[0], rows) for rows in (range(int(first_row), ROWS), range(int(first_row)))
+    )
+    assert base or rest
+    return step, first_row, values, (base, rest)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.5])
@@ -171,17 +173,19 @@ def test_the_untrained_link_has_the_error_of_its_closed_form(snr_db: float, spre
     air, quantiser = air_of(layout, told), receiver.quantiser
     places = Places(receiver.tables, classes, layout.slots)
     whitened = torch.randn(places.variance.shape, generator=generator)
-    step, values, data = digital_part(places, quantiser, air, whitened)
-    size_bytes, margin = torch.tensor([len(data)]), torch.zeros(1, dtype=torch.long)
-    code = hybrid.plan(places.levels, step, quantiser, air, hybrid.cost(air, size_bytes, margin))
+    step, first_row, values, data = digital_part(places, quantiser, air, whitened)
+    sizes = torch.tensor([len(data[0])]), torch.tensor([len(data[1])])
+    margin = torch.zeros(1, dtype=torch.long)
+    digital = hybrid.digital_of(air, sizes, margin)
+    code = hybrid.plan(places.levels, step, quantiser, air, digital)
 
     left = places.take(whitened) - quantiser.shown(values, code.ratio)
-    s = (code.power / code.remainder).sqrt() * left + hybrid.send(code, air, (data,))
+    s = (code.power / code.remainder).sqrt() * left + hybrid.send(code, digital, [data])
     noise_power = air.noise_power.float()
     each = noise_power * (1 + spread * torch.tensor([-1.0, 1.0]).repeat(s.shape[1] // 2))[None]
     y = s + each.sqrt() * torch.randn(s.shape, generator=generator)
     scale = quantise_log2(torch.ones(1), *kltjscc.SCALE_LOG2, SCALE_BITS)
-    side = dataclasses.replace(told, codes=Told(scale, step, margin, size_bytes, classes).codes())
+    side = dataclasses.replace(told, codes=Told(scale, step, margin, first_row, sizes, classes).codes())
     with torch.no_grad():
         x_hat, lost = receiver.reconstruct(y, side, ChannelState(each), ReceiveOptions())
     assert lost.tolist() == [False]
@@ -228,8 +232,8 @@ def test_what_training_counts_is_what_is_sent() -> None:
     of_training, of_sending = (Told.of(side.codes, 8, 8) for side in (counted, sent))
     same = of_training.step == of_sending.step  # a header of some bytes more may leave the best step another one
     assert same.any()
-    differ = (of_training.size_bytes - of_sending.size_bytes).abs()
-    assert (differ <= 5 + 0.01 * of_sending.size_bytes)[same].all()
+    for counted_bytes, sent_bytes in zip(of_training.sizes, of_sending.sizes, strict=True):
+        assert ((counted_bytes - sent_bytes).abs() <= 5 + 0.01 * sent_bytes)[same].all()
 
 
 @pytest.mark.parametrize("margin_db", [-1.0, 61.0, 3.1, float("nan")])
@@ -239,10 +243,10 @@ def test_a_margin_out_of_range_is_refused(margin_db: float) -> None:
 
 
 def test_the_margin_is_told_in_whole_numbers_and_changes_no_cost() -> None:
-    """Quarters of a dB; five numbers and one class for each of 1536 patches are told in any case."""
+    """Quarters of a dB; eight numbers and one class for each of 1536 patches are told in any case."""
     wide = SendOptions(margin_db=60.0, header_margin_db=60.0)
     assert Config().layout(512, 768, wide) == Config().layout(512, 768, SendOptions())
-    assert Config().layout(512, 768, SendOptions()).code_count == 5 + 1536
+    assert Config().layout(512, 768, SendOptions()).code_count == 8 + 1536
     transmitter = Transmitter(Config(classes=4, **SMALL)).eval()  # type: ignore[arg-type]
     x, snr_db = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.tensor([5.0])
     _, side = transmitter(x, snr_db, SendOptions(margin_db=2.75, header_margin_db=0.5))

@@ -45,7 +45,8 @@ def decode(y: Tensor, side: Side, noise_power: Tensor, config: Config = DEFAULT)
 
 def left_by_header(x: Tensor, side: Side, config: Config = DEFAULT) -> tuple[int, float]:
     """Return how many channel uses the header leaves, and by how much noise grows as it takes power."""
-    _, _, gain, uses = frame.left_to_method(config.layout(x.shape[2], x.shape[3], SendOptions()), side)
+    air = frame.left_to_method(config.layout(x.shape[2], x.shape[3], SendOptions()), side)
+    gain, uses = air.gain, air.uses
     return int(uses[0]), float(gain[0]) ** -2
 
 

@@ -68,7 +68,7 @@ def test_below_the_least_ratio_nothing_is_told() -> None:
     ratios = torch.full(x.shape, LEAST_RATIO - 1)
     assert not QUANTISER.told(x, ratios).any()
     assert not QUANTISER.drops(ratios).any()
-    assert QUANTISER.size_bytes(QUANTISER.told(x, ratios), ratios).tolist() == [0]
+    assert QUANTISER.sizes_bytes(QUANTISER.told(x, ratios), ratios, torch.tensor([9])) == (0, 0)
     assert QUANTISER.write(QUANTISER.told(x, ratios)[0], ratios[0]) == b""
 
 
@@ -99,12 +99,25 @@ def test_values_come_back_from_their_bytes(count: int, highest: int, seed: int) 
     assert torch.equal(QUANTISER.read(QUANTISER.write(told, ratios), ratios), told)
 
 
+@given(first=st.integers(0, ROWS), seed=st.integers(0, 1000))
+def test_rows_come_back_from_bytes_of_their_own(first: int, seed: int) -> None:
+    """What two parts tell together is what one tells, and training counts the same bytes, but for their last ones."""
+    ratios = 100 - torch.arange(400) // 3
+    told = QUANTISER.told(laplacian(400, seed)[None], ratios[None])[0]
+    base, rest = (QUANTISER.write(told, ratios, rows) for rows in (range(first, ROWS), range(first)))
+    found = [QUANTISER.read(base, ratios, range(first, ROWS)), QUANTISER.read(rest, ratios, range(first))]
+    assert torch.equal(found[0] + found[1], told)
+    assert not (found[0] * found[1]).any()
+    counted = QUANTISER.sizes_bytes(told[None], ratios[None], torch.tensor([first]))
+    assert all(abs(len(data) - int(size)) <= 4 for data, size in zip((base, rest), counted, strict=True))
+
+
 def test_bytes_are_as_many_as_their_information() -> None:
     """What training counts, and the entropy of a Laplacian, whose 4000 samples deviate by 1 % (one sigma)."""
     ratios = torch.full((1, 4000), 16)
     told = QUANTISER.told(laplacian(4000, seed=2)[None], ratios)
     size = len(QUANTISER.write(told[0], ratios[0]))
-    assert abs(size - int(QUANTISER.size_bytes(told, ratios))) <= 4
+    assert abs(size - int(QUANTISER.sizes_bytes(told, ratios, torch.tensor([ROWS]))[1])) <= 4
     assert 8 * size / 4000 == pytest.approx(entropy_bits(step_of(16)), rel=0.05)
 
 

@@ -19,29 +19,30 @@ def grid(rows: int, columns: int, classes: int, seed: int = 0) -> Tensor:
     return torch.randint(classes, (rows, columns), generator=torch.Generator().manual_seed(seed))
 
 
-def body_of(scale: int, step: int, margin: int, size_bytes: int, classes: Tensor, counts: Tensor) -> bytes:
-    numbers = [scale, step, margin, size_bytes >> 16, size_bytes & 0xFFFF]
-    return told.write_numbers(numbers) + told.write_classes(classes.numpy(), counts.float().numpy())
+def body_of(numbers: tuple[int, ...], classes: Tensor, counts: Tensor) -> bytes:
+    *first, base, rest = numbers
+    numbers = (*first, base >> 16, base & 0xFFFF, rest >> 16, rest & 0xFFFF)
+    return told.write_numbers(list(numbers)) + told.write_classes(classes.numpy(), counts.float().numpy())
 
 
 @given(
-    numbers=st.tuples(st.integers(0, 2**15 - 1), st.integers(0, 1023), st.integers(0, 240), st.integers(0, 2**24 - 1)),
+    numbers=st.tuples(
+        *(st.integers(0, most) for most in (2**15 - 1, 1023, 240, 31, 2**24 - 1, 2**24 - 1)),
+    ),
     classes=st.sampled_from([2, 4, 8, 16, 32]),
     rows=st.integers(1, 9),
     columns=st.integers(1, 9),
     seed=st.integers(0, 99),
 )
-def test_everything_comes_back(
-    numbers: tuple[int, int, int, int], classes: int, rows: int, columns: int, seed: int
-) -> None:
-    """Scale, step, margin, size of the values, and all classes."""
+def test_everything_comes_back(numbers: tuple[int, ...], classes: int, rows: int, columns: int, seed: int) -> None:
+    """Scale, step, margin, first row of the base, sizes of both parts, and all classes."""
     counts = torch.randint(1, 1000, (classes + 1, classes + 1, classes), generator=torch.Generator().manual_seed(seed))
     of_image = grid(rows, columns, classes, seed)
-    body = body_of(*numbers, of_image, counts)
+    body = body_of(numbers, of_image, counts)
     codes = told.read(body, rows, columns, counts.float().numpy())
     assert max(codes) < 2**told.CODE_BITS
     found = Told.of(torch.tensor([codes]).float(), rows, columns)
-    assert tuple(map(int, (found.scale, found.step, found.margin, found.size_bytes))) == numbers
+    assert tuple(map(int, (found.scale, found.step, found.margin, found.first_row, *found.sizes))) == numbers
     assert torch.equal(found.classes[0], of_image)
     assert found.codes()[0].tolist() == codes
 
@@ -99,6 +100,6 @@ def test_any_other_body_tells_some_codes(body: bytes) -> None:
 def test_the_scale_keeps_its_gradient() -> None:
     scale = torch.tensor([7.0], requires_grad=True)
     whole = torch.tensor([1])
-    Told(scale, whole, whole, whole, torch.zeros(1, 2, 2, dtype=torch.long)).codes().sum().backward()
+    Told(scale, whole, whole, whole, (whole, whole), torch.zeros(1, 2, 2, dtype=torch.long)).codes().sum().backward()
     assert scale.grad is not None
     assert scale.grad.tolist() == [1.0]
