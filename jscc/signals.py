@@ -38,6 +38,8 @@ class Side:
         snr_code: int64 [B] the SNR that the transmitter is told, see `snr_code`.
         margin_code: int64 [B] by how much worse a channel the header stands, in quarters of a dB.
         body_bytes: int64 [B] size of the codes as a body; 0 where the words of the header hold them.
+        colour: float32 [B, 3] the images' mean colour, in 0..1, as a header with a body tells it too, coarsely, so that
+            something is left to show where the body is lost.
         grid: of the frame; known beforehand, as the size is.
         body: the bodies, one for each image; none where there is none, and in training.
         payload: what a method sends in bits of its own, in training alone, where it arrives as it is.
@@ -50,6 +52,7 @@ class Side:
     snr_code: Tensor
     margin_code: Tensor
     body_bytes: Tensor
+    colour: Tensor
     grid: Grid = PLAIN
     body: tuple[bytes, ...] = ()
     payload: Tensor | None = None
@@ -68,7 +71,8 @@ class Side:
         """
         margin = torch.full((len(x),), margin_code, device=x.device)
         nothing = torch.zeros_like(margin)
-        return Side(x.shape[-2], x.shape[-1], codes, code_bits, snr_code(snr_db), margin, nothing, grid)
+        told, colour = snr_code(snr_db), x.detach().float().mean((2, 3))
+        return Side(x.shape[-2], x.shape[-1], codes, code_bits, told, margin, nothing, colour, grid)
 
 
 @dataclass(frozen=True)

@@ -256,13 +256,13 @@ def _read_body(
 ) -> Side:
     size_bytes, uses = int(side.body_bytes), int(shares.body_uses)
     if not size_bytes or uses >= len(symbols):
-        raise HeaderLostError(f"header: no body of {size_bytes} bytes")
+        raise HeaderLostError(f"header: no body of {size_bytes} bytes", side.colour[0])
     tail = (part[len(symbols) - uses :] for part in (symbols, noise_power))
-    body = _arrived(blocks.receive(size_bytes, int(_body_target(side).snr_code), float(shares.body_energy), *tail))
+    found = blocks.receive(size_bytes, int(_body_target(side).snr_code), float(shares.body_energy), *tail)
     try:
-        codes = read(body)
+        codes = read(_arrived(found))
     except ValueError as error:  # a checksum misses one error in 2^32
-        raise HeaderLostError(f"header: {error}") from error
+        raise HeaderLostError(f"header: {error}", side.colour[0]) from error
     return dataclasses.replace(side, codes=torch.tensor([codes], dtype=torch.float32, device=symbols.device))
 
 

@@ -88,7 +88,7 @@ class Config(Protocol[SendT_contra]):
 
 
 NOTHING_RECEIVED = 0.5
-"""Grey: what is shown of an image whose header is lost."""
+"""Grey: what is shown of an image of which nothing arrived."""
 
 
 class Decoded(NamedTuple):
@@ -96,8 +96,8 @@ class Decoded(NamedTuple):
 
     Attributes:
         x_hat: float32 [B, 3, H, W].
-        lost: for each image "header" where its header is lost, and with it the image; "payload" where other bits are
-            lost; "" where nothing is.
+        lost: for each image "header" where its header is lost, and with it the image, of which the mean colour may be
+            left; "payload" where other bits are lost; "" where nothing is.
     """
 
     x_hat: Tensor
@@ -244,8 +244,9 @@ class Receiver(nn.Module, Generic[ConfigT, ReceiveT]):
             try:
                 arrived = frame.receive(layout, y[row : row + 1], alone, size_px, lambda body: self.read(body, size_px))
                 picture, payload_lost = self.reconstruct(*arrived, options)
-            except HeaderLostError:
-                pictures.append(y.new_full((1, 3, *size_px), NOTHING_RECEIVED))
+            except HeaderLostError as error:
+                colour = y.new_full((3,), NOTHING_RECEIVED) if error.colour is None else error.colour
+                pictures.append(colour[None, :, None, None].expand(1, 3, *size_px))
                 lost.append("header")
                 continue
             pictures.append(picture.float())

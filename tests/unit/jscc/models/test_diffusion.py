@@ -38,7 +38,9 @@ def received(count: int = 1, side_px: int = 32) -> tuple[Tensor, Side, ChannelSt
 
 def told(height_px: int, width_px: int, count: int = 1) -> Side:
     nothing = torch.zeros(count, dtype=torch.long)
-    return Side(height_px, width_px, torch.full((count, 1), 128.0), 8, nothing, nothing, nothing)
+    return Side(
+        height_px, width_px, torch.full((count, 1), 128.0), 8, nothing, nothing, nothing, torch.full((count, 3), 0.5)
+    )
 
 
 def test_it_listens_to_deepjscc() -> None:
