@@ -26,8 +26,8 @@ from jscc.signals import Layout, Side, padded_size
 
 METHODS = ("kltjscc", "softcast", "deepjscc")
 SNRS_DB = (-5.0, 5.0, 15.0)
-PARTS = ("header: words", "header: body", "digital", "linear", "idle")
-COLOURS = ("#7a1f5c", "#c8508c", "#2f6db3", "#7fb5e6", "#dddddd")
+PARTS = ("header: words", "header: body", "digital: base", "digital: rest", "linear", "idle")
+COLOURS = ("#7a1f5c", "#c8508c", "#1b3f73", "#2f6db3", "#7fb5e6", "#dddddd")
 
 
 class Entry(NamedTuple):
@@ -43,11 +43,12 @@ def ledger(link: jscc.link.Link, x: Tensor, snr_db: float) -> dict[str, Entry]:
     s, side = link.transmitter(x, torch.tensor([snr_db]), link.send_options)
     shares, total = frame.shares_of(layout, side), layout.channel_uses
     method = float(shares.gain) * s[0, : layout.slots - int(shares.body_uses)]
-    bits_uses = digital_uses(link, side, layout)
-    linear, digital = method[: len(method) - bits_uses], method[len(method) - bits_uses :]
-    energies = (layout.words * float(shares.word_energy), float(shares.body_energy), power(digital), power(linear), 0.0)
+    base_uses, rest_uses = digital_uses(link, side, layout)
+    linear, rest, base = method.split([len(method) - base_uses - rest_uses, rest_uses, base_uses])
+    header = (layout.words * float(shares.word_energy), float(shares.body_energy))
+    energies = (*header, power(base), power(rest), power(linear), 0.0)
     idle = int((linear == 0).sum())
-    uses = (layout.words * layout.word_uses, int(shares.body_uses), bits_uses, len(linear) - idle, idle)
+    uses = (layout.words * layout.word_uses, int(shares.body_uses), base_uses, rest_uses, len(linear) - idle, idle)
     return {part: Entry(use / total, energy / total) for part, use, energy in zip(PARTS, uses, energies, strict=True)}
 
 
@@ -56,12 +57,13 @@ def power(symbols: Tensor) -> float:
     return float(symbols.square().sum())
 
 
-def digital_uses(link: jscc.link.Link, side: Side, layout: Layout) -> int:
-    """Return the channel uses of the method's own bits."""
+def digital_uses(link: jscc.link.Link, side: Side, layout: Layout) -> tuple[int, int]:
+    """Return the channel uses of the method's own bits, of base and rest."""
     if not isinstance(link.transmitter, kltjscc.Transmitter):
-        return 0
+        return 0, 0
     said = told.Told.of(side.codes, *padded_size(side.height_px, side.width_px, PATCH_PX))
-    return int(hybrid.cost(frame.left_to_method(layout, side), said.size_bytes, said.margin).uses)
+    base, rest = hybrid.digital_of(frame.left_to_method(layout, side), said.sizes, said.margin).costs
+    return int(base.uses), int(rest.uses)
 
 
 def table(ledgers: dict[tuple[str, float], dict[str, Entry]]) -> str:
