@@ -339,8 +339,8 @@ def test_channels_with_other_options_and_transmitters_of_another_checkpoint_are_
         replace(ROW, method="other", transmitter_checkpoint="bb", psnr_db=11.0),
     ]
     text = tell(rows)
-    assert quality(text, "deepjscc (no channel options)")["PSNR (dB)"] == [f"25.00 ± {markdown.MISSING}"]
-    assert quality(text, "deepjscc (taps=2)")["PSNR (dB)"] == [f"20.00 ± {markdown.MISSING}"]
+    assert quality(text, "deepjscc (awgn)")["PSNR (dB)"] == [f"25.00 ± {markdown.MISSING}"]
+    assert quality(text, "deepjscc (awgn:taps=2)")["PSNR (dB)"] == [f"20.00 ± {markdown.MISSING}"]
     assert quality(text, "other (aa)")["PSNR (dB)"] == [f"10.00 ± {markdown.MISSING}"]
     assert quality(text, "other (bb)")["PSNR (dB)"] == [f"11.00 ± {markdown.MISSING}"]
 
