@@ -53,7 +53,7 @@ class Grid:
         if not self.pilots or not block:
             return 0
         whole, rest = divmod(pairs, block)
-        return 2 * (whole * self.pilots + min(rest, self.pilots))
+        return 2 * (whole * min(self.pilots, block) + min(rest, self.pilots))
 
     def uses_for(self, others: int) -> int:
         """Return the channel uses of a frame in which so many are not pilots'; an odd number gets a spare one."""

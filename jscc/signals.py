@@ -18,6 +18,7 @@ from jscc.limits import MAX_SNR_DB, MIN_SNR_DB
 MARGIN_STEPS_PER_DB = 4
 MAX_MARGIN_DB = 60
 _POWER_FLOOR = 1e-12
+_LEAST_SIGNAL = 1e-6
 _SNR_STEP_DB = 10 * math.log10(2) / 16
 _NOISE_POWER_FLOOR = 1e-4
 _TWISTER_WORDS = 624
@@ -125,16 +126,34 @@ class ChannelState:
 
     @property
     def snr_db(self) -> Tensor:
-        """SNR [B] in dB of unit signal power, what networks are conditioned on.
+        """Effective SNR [B] in dB of unit signal power, what networks are conditioned on.
 
         At most 40 dB, so that no noise is a number too. Where the noise power differs from symbol to symbol, it is the
-        mean of the symbols' SNRs.
+        SNR at which the best linear estimate of symbols of power 1 has the same mean squared error.
         """
-        noise_power = self.noise_power.float().clamp_min(_NOISE_POWER_FLOOR)
-        if noise_power.ndim == 2:
-            noise_power = 1 / (1 / noise_power).mean(dim=1)
-        snr_db: Tensor = -10 * noise_power.log10()
+        snr_db: Tensor = -10 * self._even_noise_power().clamp_min(_NOISE_POWER_FLOOR).log10()
         return snr_db
+
+    def _even_noise_power(self) -> Tensor:
+        noise_power = self.noise_power.float()
+        if noise_power.ndim == 1:
+            return noise_power
+        error = (noise_power / (1 + noise_power)).mean(dim=1)
+        return error / (1 - error).clamp_min(_LEAST_SIGNAL)
+
+    def evened(self, y: Tensor) -> "tuple[Tensor, ChannelState]":
+        """Return symbols and state for a receiver that knows one noise power: what is noisier counts less.
+
+        Symbols are weighed as the best linear estimate weighs them, over the weight that all would have at the
+        effective SNR. Of one noise power, they stay as they are.
+
+        Args:
+            y: [B, k] equalised symbols.
+        """
+        if self.noise_power.ndim == 1:
+            return y, self
+        even = self._even_noise_power()
+        return y * ((1 + even[:, None]) / (1 + self.noise_power)).to(y.dtype), ChannelState(even)
 
 
 def noise_variance(snr_db: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from jscc import signals
@@ -128,7 +129,7 @@ def _split(size_bytes: Tensor, snr_code: Tensor) -> _Split:
 
 
 def send(payload: bytes, snr_code: int, energy: float) -> Tensor:
-    """Return the symbols float32 [uses] of a payload, of this energy together (see `cost`)."""
+    """Return the symbols float32 [uses] of a payload, of about this energy together (see `cost`)."""
     return send_checked(payload + checksum(payload), snr_code, energy)
 
 
@@ -138,15 +139,24 @@ def checksum(payload: bytes) -> bytes:
 
 
 def send_checked(checked: bytes, snr_code: int, energy: float) -> Tensor:
-    """Return the symbols of a payload that ends with its checksum, right or wrong."""
+    """Return the symbols of a payload that ends with its checksum, right or wrong.
+
+    Bits are scrambled, so that a payload of zeros has all amplitudes too, and the scale is that of their mean power,
+    which a receiver knows: their own may be some percent off in a short block, which is what the energy is then.
+    """
     shape = _Shape.of(len(checked) - CHECK_BYTES, snr_code)
-    bits = torch.zeros(shape.blocks * shape.kept, dtype=torch.bool)
-    told = torch.from_numpy(np.unpackbits(np.frombuffer(checked, np.uint8)).astype(bool))
-    bits[: len(told)] = told
+    bits = torch.from_numpy(_scrambling(shape.blocks * shape.kept))
+    bits[: 8 * len(checked)] ^= torch.from_numpy(np.unpackbits(np.frombuffer(checked, np.uint8)).astype(bool))
     blocks = F.pad(bits.view(shape.blocks, -1), (0, shape.code.info_bits - shape.kept))
     coded = ldpc.encode(shape.code, blocks)[:, shape.sent]
     symbols = pam.modulate(coded, shape.bits_per_symbol).flatten()
-    return symbols * math.sqrt(energy / float(symbols.square().sum()))
+    return symbols * math.sqrt(energy / len(symbols))
+
+
+def _scrambling(bits: int) -> NDArray[np.bool_]:
+    """Return as many bits, always the same ones, without a pattern."""
+    words: NDArray[np.uint64] = np.random.PCG64(0).random_raw(-(-bits // 64))
+    return np.unpackbits(words.astype("<u8").view(np.uint8))[:bits].astype(bool)
 
 
 def receive(size_bytes: int, snr_code: int, energy: float, y: Tensor, noise_power: Tensor) -> bytes | None:
@@ -167,7 +177,8 @@ def receive(size_bytes: int, snr_code: int, energy: float, y: Tensor, noise_powe
     placed[:, shape.sent] = ratios
     known = torch.arange(shape.code.info_bits, device=y.device) >= shape.kept
     bits = ldpc.decode(shape.code, placed, known)[:, : shape.kept].flatten()
-    raw = np.packbits(bits.cpu().numpy()).tobytes()[: size_bytes + CHECK_BYTES]
+    told = bits.cpu().numpy() ^ _scrambling(len(bits))
+    raw = np.packbits(told).tobytes()[: size_bytes + CHECK_BYTES]
     payload, check = raw[:size_bytes], raw[size_bytes:]
     return payload if checksum(payload) == check else None
 

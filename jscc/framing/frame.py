@@ -184,7 +184,9 @@ def send(layout: Layout, s: Tensor, side: Side) -> Frame:
     shares = shares_of(layout, side)
     symbols = s * shares.gain.float()[:, None]
     if side.body:
-        symbols = torch.stack([_end_with(row, _body(side, shares, number)) for number, row in enumerate(symbols)])
+        bodies = [_body(side, shares, number) for number in range(len(s))]
+        symbols = torch.stack([_end_with(row, body) for row, body in zip(symbols, bodies, strict=True)])
+        shares = _balanced(layout, shares, bodies)
     words = torch.stack([_words(layout, side, shares, row) for row in range(len(s))]).to(s.device)
     ordered = torch.cat([words, symbols], dim=1)
     spread = torch.empty_like(ordered).index_copy(1, _order(layout).to(s.device), ordered)
@@ -193,6 +195,13 @@ def send(layout: Layout, s: Tensor, side: Side) -> Frame:
     pilots = layout.grid.pilot_uses(layout.channel_uses)
     sent = equaliser.with_pilots(layout.grid, spread)
     return Frame(sent, bits, words.shape[1] + shares.body_uses, spent / layout.channel_uses, pilots)
+
+
+def _balanced(layout: Layout, shares: Shares, bodies: list[Tensor]) -> Shares:
+    """Return shares whose words make up for bodies that are some percent off their plan: words tell their own power."""
+    found = torch.tensor([float(body.double().square().sum()) for body in bodies], device=shares.body_energy.device)
+    words = shares.word_energy + (shares.body_energy - found) / layout.words
+    return shares._replace(word_energy=words.maximum(shares.word_energy / 2), body_energy=found)
 
 
 def _words(layout: Layout, side: Side, shares: Shares, row: int) -> Tensor:

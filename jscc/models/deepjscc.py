@@ -142,6 +142,7 @@ class Receiver(_contract.Receiver[Config, ReceiveOptions]):
         check_received(y, side, self.config.layout(side.height_px, side.width_px, SendOptions(), side.grid))
         rows, columns = padded_size(side.height_px, side.width_px, DOWNSAMPLING)
         scale = dequantise_log2(side.codes, *SCALE_LOG2, SCALE_BITS)
+        y, state = state.evened(y)
         snr_db = state.snr_db.clamp(*CONDITIONED_SNR_DB)
         z = self.head((y * scale).reshape(-1, self.config.latent_channels, rows, columns))
         for blocks, attention, carrier in zip(self.blocks, self.attention, self.carriers, strict=True):

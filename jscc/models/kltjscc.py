@@ -175,7 +175,7 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
         shift, gain = (places.take(part) for part in self._corrections(padded, snr_db))
         linear = code.power.sqrt() * (left + trust * (shift + gain.tanh() * left))
         power = linear.square().sum(1) / air.uses
-        scale = (power.clamp_min(_POWER_FLOOR) / code.linear_share).sqrt()
+        scale = (power.clamp_min(_POWER_FLOOR) / hybrid.linear_share(code, air, digital)).sqrt()
         scale_code = quantise_log2(scale, *SCALE_LOG2, told.SCALE_BITS)
         codes = told.Told(scale_code, step, margin, first_row, sizes, classes).codes()
         side = dataclasses.replace(side, codes=codes, payload=values if self.training else None)

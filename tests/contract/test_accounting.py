@@ -98,7 +98,7 @@ def nudged(value: Any, towards: float) -> Any:
     if isinstance(value, tuple):
         parts = [nudged(part, towards) for part in value]
         return tuple(parts) if type(value) is tuple else type(value)(*parts)
-    if not value.is_floating_point():
+    if not isinstance(value, Tensor) or not value.is_floating_point():
         return value
     return torch.nextafter(value, torch.full_like(value, towards))
 

@@ -73,8 +73,11 @@ def test_a_method_is_its_five_classes(name: str) -> None:
 @every_method
 def test_the_receiver_has_no_parameter_for_the_source_image(name: str) -> None:
     method = models.load(name)
-    assert [*inspect.signature(method.transmitter_type.forward).parameters] == ["self", "x", "snr_db", "options"]
-    assert [*inspect.signature(method.receiver_type.forward).parameters] == ["self", "y", "side", "state", "options"]
+    sending, receiving = (
+        [*inspect.signature(half.forward).parameters] for half in (method.transmitter_type, method.receiver_type)
+    )
+    assert sending == ["self", "x", "snr_db", "options", "grid"]
+    assert receiving == ["self", "y", "side", "state", "options"]
 
 
 @every_method

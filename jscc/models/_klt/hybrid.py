@@ -44,6 +44,7 @@ _SLACK = 1.1
 """A code stands this much more noise than its energy is chosen for, before it fails more often than not."""
 _MOST_OF_USES = 0.9
 _MOST_OF_POWER = 0.8
+_LEAST_SHARE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def plan(levels: Tensor, step: Tensor, quantiser: Quantiser, air: Air, digital: 
     left = levels - drops
     linear_uses = (air.uses - digital.uses).clamp_min(0)
     linear = torch.arange(levels.shape[1], device=levels.device) < linear_uses[:, None]
-    total = (air.uses - digital.energy).clamp_min(1e-3 * air.uses)
+    total = (air.uses - digital.energy).clamp_min(_LEAST_SHARE * air.uses)
     count = classes.histogram(left, linear.double())
     power = classes.water_fill(count, air.noise_power[:, None], total[:, None])
     return HybridPlan(
@@ -195,6 +196,12 @@ def send(code: HybridPlan, digital: Digital, values: list[tuple[bytes, bytes]]) 
                 snr_code, energy = int(digital.targets[part].snr_code[row]), float(digital.costs[part].energy[row])
                 symbols[row, places] = blocks.send(data[part], snr_code, energy).to(symbols.device)
     return symbols
+
+
+def linear_share(code: HybridPlan, air: Air, digital: Tensor) -> Tensor:
+    """Return the share [B] of the power that digital symbols [B, k] leave; in training there are none, and a plan."""
+    left = (1 - digital.square().sum(1) / air.uses).clamp_min(_LEAST_SHARE)
+    return torch.where(digital.any(1), left, code.linear_share)
 
 
 def _places(code: HybridPlan, digital: Digital, row: int) -> tuple[slice, slice]:

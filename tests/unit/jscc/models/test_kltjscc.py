@@ -1,6 +1,7 @@
 """The classified linear code against its closed form, and what both ends must agree on."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -128,8 +129,8 @@ def quantiser_error(quantiser: Quantiser, ratio: Tensor) -> Tensor:
 
 
 def air_of(layout: Layout, side: Side) -> frame.Air:
-    _, _, gain, uses = frame.left_to_method(layout, side)
-    return frame.Air(side.snr_code, told_noise_power(side.snr_code).double() / gain.square(), gain, uses)
+    air = frame.left_to_method(layout, side)
+    return air._replace(noise_power=told_noise_power(side.snr_code).double() / air.gain.square())
 
 
 def told_of(layout: Layout, snr_db: float) -> Side:
@@ -140,16 +141,19 @@ def told_of(layout: Layout, snr_db: float) -> Side:
 
 def digital_part(
     places: Places, quantiser: Quantiser, air: frame.Air, whitened: Tensor
-) -> tuple[Tensor, Tensor, Tensor, tuple[bytes, bytes]]:
-    """Return step, first row of the base, values and bytes of an image's coefficients in units of their deviations."""
-    step, first_row = hybrid.choose_step(places.levels, quantiser, air, torch.zeros(1, dtype=torch.long))
+) -> tuple[dict[str, Any], Tensor, tuple[bytes, bytes]]:
+    """Return what is told, values and bytes of an image's coefficients, given in units of their deviations."""
+    margin = torch.zeros(1, dtype=torch.long)
+    step, first_row = hybrid.choose_step(places.levels, quantiser, air, margin)
     ratio = hybrid.ratio_to(step, places.levels)
     values = quantiser.told(places.take(whitened), ratio)
     base, rest = (
         quantiser.write(values[0], ratio[0], rows) for rows in (range(int(first_row), ROWS), range(int(first_row)))
     )
     assert base or rest
-    return step, first_row, values, (base, rest)
+    sizes = torch.tensor([len(base)]), torch.tensor([len(rest)])
+    told = {"step": step, "margin": margin, "first_row": first_row, "sizes": sizes}
+    return told, values, (base, rest)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.5])
@@ -173,11 +177,9 @@ def test_the_untrained_link_has_the_error_of_its_closed_form(snr_db: float, spre
     air, quantiser = air_of(layout, told), receiver.quantiser
     places = Places(receiver.tables, classes, layout.slots)
     whitened = torch.randn(places.variance.shape, generator=generator)
-    step, first_row, values, data = digital_part(places, quantiser, air, whitened)
-    sizes = torch.tensor([len(data[0])]), torch.tensor([len(data[1])])
-    margin = torch.zeros(1, dtype=torch.long)
-    digital = hybrid.digital_of(air, sizes, margin)
-    code = hybrid.plan(places.levels, step, quantiser, air, digital)
+    numbers, values, data = digital_part(places, quantiser, air, whitened)
+    digital = hybrid.digital_of(air, numbers["sizes"], numbers["margin"])
+    code = hybrid.plan(places.levels, numbers["step"], quantiser, air, digital)
 
     left = places.take(whitened) - quantiser.shown(values, code.ratio)
     s = (code.power / code.remainder).sqrt() * left + hybrid.send(code, digital, [data])
@@ -185,7 +187,7 @@ def test_the_untrained_link_has_the_error_of_its_closed_form(snr_db: float, spre
     each = noise_power * (1 + spread * torch.tensor([-1.0, 1.0]).repeat(s.shape[1] // 2))[None]
     y = s + each.sqrt() * torch.randn(s.shape, generator=generator)
     scale = quantise_log2(torch.ones(1), *kltjscc.SCALE_LOG2, SCALE_BITS)
-    side = dataclasses.replace(told, codes=Told(scale, step, margin, first_row, sizes, classes).codes())
+    side = dataclasses.replace(told, codes=Told(scale, classes=classes, **numbers).codes())
     with torch.no_grad():
         x_hat, lost = receiver.reconstruct(y, side, ChannelState(each), ReceiveOptions())
     assert lost.tolist() == [False]
