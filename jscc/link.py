@@ -169,7 +169,7 @@ class Link(nn.Module):
             air = channels.make(channel, snr[None], options or {})
             realisation = air.draw(s[None].shape, Draws(noise_generator(seed + number)))
             y, truth = air.apply(s[None], realisation)
-            images.append((y, truth.noise_power, truth.gains))
+            images.append((y, truth.noise_power, truth.told_gains(y.shape[1])))
         symbols, noise_powers, gains = zip(*images, strict=True)
         told = None if not with_gains or gains[0] is None else torch.cat(gains)
         return Received(torch.cat(symbols), sent.size_px, ChannelState(torch.cat(noise_powers), told), sent.grid)

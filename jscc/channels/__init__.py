@@ -11,7 +11,7 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from jscc import config
 
@@ -71,6 +71,19 @@ class Truth:
         faded = torch.complex(pairs[:, 0::2], pairs[:, 1::2]) * self.gains
         return torch.view_as_real(faded).flatten(1)[:, : s.shape[1]]
 
+    def told_gains(self, count: int) -> "Tensor | None":
+        """Return the gains as a genie tells them to the receiver of `count` reals; None where nothing fades.
+
+        Of the gain of an odd last real its real part is all that arrives, and all that is told.
+        """
+        if self.gains is None or count % 2 == 0:
+            return self.gains
+        import torch
+
+        gains = self.gains.clone()
+        gains[:, -1] = torch.complex(gains.real[:, -1], torch.zeros_like(gains.real[:, -1]))
+        return gains
+
     def state(self) -> "ChannelState":
         """Return the state of a receiver that knows the noise power alone, and equalises nothing."""
         from jscc.signals import ChannelState
@@ -79,7 +92,13 @@ class Truth:
 
 
 class Channel(Protocol):
-    """What every channel is."""
+    """What every channel is.
+
+    Attributes:
+        fades: whether it has gains other than 1.
+    """
+
+    fades: ClassVar[bool]
 
     def draw(self, shape: "torch.Size", draws: "Draws") -> Realisation:
         """Draw everything random for symbols of shape [B, k], from draws and options, whatever the SNR."""
@@ -105,6 +124,12 @@ class ChannelType:
     name: str
     options_type: type[Any]
     channel_type: type[Any]
+
+    @property
+    def fades(self) -> bool:
+        """Whether it has gains other than 1."""
+        fades: bool = self.channel_type.fades
+        return fades
 
     def make(self, snr_db: "Tensor", options: Any = None) -> Channel:
         """Return the channel of these SNRs [B] in dB; options None for the defaults.

@@ -1,6 +1,7 @@
 """Additive white Gaussian noise, behind an amplifier that may clip."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ class Awgn:
         options: the limit of the peaks.
     """
 
+    fades: ClassVar[bool] = False
     snr_db: Tensor
     options: Options = field(default_factory=Options)
 

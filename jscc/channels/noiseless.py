@@ -1,6 +1,7 @@
 """The pass-through channel: what a method could do if the air added nothing."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ class Noiseless:
         options: nothing to choose.
     """
 
+    fades: ClassVar[bool] = False
     snr_db: Tensor
     options: Options = field(default_factory=Options)
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -68,6 +69,7 @@ class Rayleigh:
         options: how the gains change and what they are, and the limit of the peaks.
     """
 
+    fades: ClassVar[bool] = True
     snr_db: Tensor
     options: Options = field(default_factory=Options)
 

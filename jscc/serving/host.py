@@ -12,6 +12,7 @@ import torch
 from jscc import checkpoints, models
 from jscc.cards import UnknownCheckpointError
 from jscc.config import shown
+from jscc.grid import PLAIN, Grid
 from jscc.models._contract import Receiver, SomeConfig, SomeReceiver, SomeTransmitter, Transmitter
 from jscc.serving.runtime import pick_device, pick_precision
 from jscc.signals import Layout, bandwidth_ratio
@@ -57,9 +58,13 @@ class Hosted:
         """Number of parameters of this half."""
         return sum(parameter.numel() for parameter in self.module.parameters())
 
-    def layout(self, height_px: int, width_px: int) -> Layout:
-        """Return what an image of this size costs with the default options; its codes are those of any options."""
-        return self.config.layout(height_px, width_px, self.method.send_options_type())
+    def layout(self, height_px: int, width_px: int, grid: Grid = PLAIN) -> Layout:
+        """Return what an image of this size costs in a grid; symbols and codes are the same with any options.
+
+        Raises:
+            ValueError: header and pilots leave nothing to the method.
+        """
+        return self.config.layout(height_px, width_px, self.method.send_options_type(), grid)
 
 
 class Host:

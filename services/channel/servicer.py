@@ -8,10 +8,12 @@ import torch
 from jscc import channels
 from jscc.channels import Channel
 from jscc.draws import Draws
+from jscc.limits import MAX_MESSAGE_BYTES
 from jscc.serving import tensors
 from jscc.signals import noise_generator
 from jscc.wire import codec, convert
 from jscc.wire.describe import description
+from jscc.wire.errors import TooLargeError
 from jscc.wire.service import Pipeline, Service
 from jscc.wire.v1 import channel_pb2 as pb
 from jscc.wire.v1 import symbols_pb2
@@ -22,20 +24,22 @@ MAX_POWER = 1.01
 
 @dataclass(frozen=True)
 class _Order:
-    """One message to send: s [1, k] of a measured power through a channel, with the seed of everything random."""
+    """One message to send: s [1, k] of a measured power, the channel, the seed, and whether the gains are told."""
 
     s: torch.Tensor
     signal_power: float
     model: symbols_pb2.ChannelModel
     channel: Channel
     seed: int
+    with_gains: bool
 
 
 @dataclass(frozen=True)
 class _Arrival:
-    """What became of it: y [1, k], and the answer without it."""
+    """What became of it: y [1, k], the gains that are told, and the answer without them."""
 
     y: torch.Tensor
+    gains: torch.Tensor | None
     answer: pb.TransmitResponse
 
 
@@ -87,6 +91,7 @@ def _parse(request: pb.TransmitRequest, symbols: codec.Array) -> _Order:
     Raises:
         ValueError: a field is missing or out of its range.
         UnknownChannelError: there is no such channel.
+        TooLargeError: symbols and gains are too many for an answer.
     """
     s = tensors.symbols_from_wire(symbols)
     signal_power = float(s.double().square().mean())
@@ -96,10 +101,21 @@ def _parse(request: pb.TransmitRequest, symbols: codec.Array) -> _Order:
     convert.require(request.channel, "snr_db")
     convert.check_context(request.context)
     kind, snr_db = channels.load(request.channel.name), request.channel.snr_db
+    if request.with_gains:
+        _check_gains(kind, s)
     options = convert.options_from_wire(kind.options_type, request.channel.options)
     in_force = symbols_pb2.ChannelModel(name=kind.name, snr_db=snr_db, options=convert.options_in_force(options))
     channel = kind.make(torch.tensor([snr_db], dtype=torch.float32), options)
-    return _Order(s, signal_power, in_force, channel, request.context.seed)
+    return _Order(s, signal_power, in_force, channel, request.context.seed, request.with_gains)
+
+
+def _check_gains(kind: channels.ChannelType, s: torch.Tensor) -> None:
+    """Refuse gains that are not there, and those that no message holds beside the symbols."""
+    if not kind.fades:
+        raise ValueError(f"with_gains: channel '{kind.name}' does not fade")
+    size_bytes = 2 * s.nbytes
+    if size_bytes > MAX_MESSAGE_BYTES:
+        raise TooLargeError(f"with_gains: symbols and gains are {size_bytes} bytes, the limit is {MAX_MESSAGE_BYTES}")
 
 
 def _compute(orders: list[_Order]) -> list[_Arrival]:
@@ -118,8 +134,8 @@ def _through_the_air(order: _Order) -> _Arrival:
         noise_power=float((y - truth.faded(order.s)).square().mean()),
         channel_uses=order.s.shape[1],
     )
-    return _Arrival(y, answer)
+    return _Arrival(y, truth.told_gains(y.shape[1]) if order.with_gains else None, answer)
 
 
 def _answer(arrival: _Arrival) -> tuple[pb.TransmitResponse, codec.Array]:
-    return arrival.answer, arrival.y.numpy()
+    return arrival.answer, tensors.received_to_wire(arrival.y, arrival.gains)

@@ -9,7 +9,7 @@ import torch
 from jscc.config import shown
 from jscc.serving import tensors
 from jscc.serving.host import NOMINAL_SIZE_PX, Host, Hosted
-from jscc.signals import ChannelState, Side
+from jscc.signals import ChannelState, Layout, Side
 from jscc.wire import codec, convert
 from jscc.wire.errors import CheckpointMismatchError
 from jscc.wire.service import Pipeline, Service
@@ -17,18 +17,19 @@ from jscc.wire.v1 import decoder_pb2 as pb
 from jscc.wire.v1 import symbols_pb2
 
 MAX_MAGNITUDE = 1e4
-"""Largest received symbol; unit power at the lowest SNR stays far below."""
+"""Largest received symbol or gain; unit power at the lowest SNR stays far below, faded or not."""
 
 
 @dataclass(frozen=True)
 class _Order:
-    """One image to decode: which receiver, its options, and what it works with; y is [1, k], the size in pixels."""
+    """One image to decode: which receiver, its options, and what it works with; y is [1, k], of the layout's frame."""
 
     hosted: Hosted
     options: Any
     y: torch.Tensor
     size_px: tuple[int, int]
     state: ChannelState
+    layout: Layout
 
 
 class DecoderServicer:
@@ -56,19 +57,20 @@ class DecoderServicer:
         hosted = self._pick(request.context)
         options = convert.options_from_wire(hosted.method.receive_options_type, request.options)
         size_px = tensors.size_from_wire(request.size)
-        state = tensors.state_from_wire(request.state, self._host.device)
-        y = tensors.symbols_from_wire(symbols).to(self._host.device)
-        if float(y.abs().max()) > MAX_MAGNITUDE:
+        layout = hosted.layout(*size_px, tensors.grid_from_wire(request.grid))
+        y, gains = tensors.received_from_wire(symbols)
+        if float(np.abs(symbols).max()) > MAX_MAGNITUDE:
             raise ValueError(f"symbols: a magnitude above {MAX_MAGNITUDE:g}")
-        return _Order(hosted, options, y, size_px, state)
+        state = tensors.state_from_wire(request.state, self._host.device, gains)
+        return _Order(hosted, options, y.to(self._host.device), size_px, state, layout)
 
     def _compute(self, orders: list[_Order]) -> list[tuple[_Order, torch.Tensor, str]]:
         """Return every order's picture, uint8 [H, W, 3], and what of it is lost."""
         with self._host.computing():
             pictures = []
             for order in orders:
-                layout = order.hosted.layout(*order.size_px)
-                x_hat, lost = order.hosted.receiver.receive(order.y, order.state, layout, order.size_px, order.options)
+                receive, size_px = order.hosted.receiver.receive, order.size_px
+                x_hat, lost = receive(order.y, order.state, order.layout, size_px, order.options)
                 pixels = (x_hat[0] * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0)
                 pictures.append((order, pixels, lost[0]))
         self._host.synchronise()

@@ -8,7 +8,8 @@ import torch
 
 from jscc.config import shown
 from jscc.framing.frame import Frame
-from jscc.limits import MAX_SIDE_PX, MAX_SNR_DB, MIN_SNR_DB
+from jscc.grid import Grid
+from jscc.limits import MAX_MESSAGE_BYTES, MAX_SIDE_PX, MAX_SNR_DB, MIN_SNR_DB
 from jscc.serving import tensors
 from jscc.serving.host import NOMINAL_SIZE_PX, Host, Hosted
 from jscc.wire import codec, convert
@@ -17,15 +18,18 @@ from jscc.wire.service import Pipeline, Service
 from jscc.wire.v1 import encoder_pb2 as pb
 from jscc.wire.v1 import symbols_pb2
 
+_SYMBOL_BYTES = 4
+
 
 @dataclass(frozen=True)
 class _Order:
-    """One image to encode: which transmitter, its options, x [1, 3, H, W] and the told SNR [1]."""
+    """One image to encode: which transmitter, its options, x [1, 3, H, W], the told SNR [1] and the frame's grid."""
 
     hosted: Hosted
     options: Any
     x: torch.Tensor
     snr_db: torch.Tensor
+    grid: Grid
 
 
 class EncoderServicer:
@@ -55,11 +59,16 @@ class EncoderServicer:
         if not MIN_SNR_DB <= request.told_snr_db <= MAX_SNR_DB:
             raise ValueError(f"told_snr_db: {request.told_snr_db} is outside {MIN_SNR_DB:g}..{MAX_SNR_DB:g} dB")
         snr_db = torch.tensor([request.told_snr_db], dtype=torch.float32, device=self._host.device)
-        return _Order(hosted, options, _to_tensor(image).to(self._host.device), snr_db)
+        x, grid = _to_tensor(image), tensors.grid_from_wire(request.grid)
+        _check_frame(hosted.layout(x.shape[-2], x.shape[-1], grid).channel_uses)
+        return _Order(hosted, options, x.to(self._host.device), snr_db, grid)
 
     def _compute(self, orders: list[_Order]) -> list[tuple[_Order, Frame]]:
         with self._host.computing():
-            coded = [(order, order.hosted.transmitter.send(order.x, order.snr_db, order.options)) for order in orders]
+            coded = [
+                (order, order.hosted.transmitter.send(order.x, order.snr_db, order.options, order.grid))
+                for order in orders
+            ]
         self._host.synchronise()
         return coded
 
@@ -103,6 +112,15 @@ class EncoderServicer:
                 f"here it is {hosted.card.digest}"
             )
         return hosted
+
+
+def _check_frame(channel_uses: int) -> None:
+    """Refuse a frame that no message holds: pilots can make one much longer than its method's symbols."""
+    size_bytes = channel_uses * _SYMBOL_BYTES
+    if size_bytes > MAX_MESSAGE_BYTES:
+        raise TooLargeError(
+            f"grid: {channel_uses} channel uses with pilots are {size_bytes} bytes, the limit is {MAX_MESSAGE_BYTES}"
+        )
 
 
 def _to_tensor(image: codec.Array) -> torch.Tensor:

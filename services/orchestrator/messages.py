@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from jscc.air import AWGN, AirSpec
 from jscc.options import ChosenOptions
+from jscc.serving import tensors
 from jscc.wire import convert
 from jscc.wire.timing import HopRecord
 from jscc.wire.v1 import orchestrator_pb2 as pb
 from jscc.wire.v1 import symbols_pb2
+from services.orchestrator.link.airs import air_of, airs_of
 from services.orchestrator.link.job import Job
-from services.orchestrator.results.rows import Row
+from services.orchestrator.results.rows import Row, air_fields
 from services.orchestrator.sweep.spec import ALL, SweepSpec
 
 
@@ -26,8 +29,7 @@ def job_of(request: pb.SendImageRequest) -> Job:
         method=request.method,
         snr_db=snr_db,
         told_snr_db=request.told_snr_db if request.HasField("told_snr_db") else snr_db,
-        channel=request.channel.name,
-        channel_options=convert.plain_options(request.channel.options),
+        air=air_of(request.channel.name, convert.plain_options(request.channel.options)),
         options=convert.plain_options(request.options),
         root_seed=request.seed,
         draw=request.draw,
@@ -39,7 +41,7 @@ def send_request(job: Job, image_file: bytes) -> pb.SendImageRequest:
     return pb.SendImageRequest(
         method=job.method,
         channel=symbols_pb2.ChannelModel(
-            name=job.channel, snr_db=job.snr_db, options=convert.options_to_wire(job.channel_options)
+            name=job.air.channel, snr_db=job.snr_db, options=convert.options_to_wire(job.air.asked())
         ),
         told_snr_db=job.told_snr_db,
         options=convert.options_to_wire(job.options),
@@ -68,16 +70,29 @@ def spec_of(request: pb.RunSweepRequest, concurrency: int, patience_s: float) ->
         snr_db=tuple(request.snr_db),
         draws=request.draws if request.HasField("draws") else 1,
         seed=request.seed,
-        channel=request.channel or "awgn",
-        channel_options=convert.plain_options(request.channel_options),
+        airs=_airs_of(request),
         told_snr_db=request.told_snr_db if request.HasField("told_snr_db") else None,
-        told_above_db=(request.told_above_db,),
+        told_above_db=_told_above_db(request),
         options=convert.plain_options(request.options),
         studies=request.studies if request.HasField("studies") else methods == ALL,
         limit=request.limit,
         concurrency=concurrency,
         patience_s=patience_s,
     )
+
+
+def _airs_of(request: pb.RunSweepRequest) -> tuple[AirSpec, ...]:
+    if not request.channels:
+        return (air_of(request.channel or AWGN.channel, convert.plain_options(request.channel_options)),)
+    if request.channel or request.channel_options:
+        raise ValueError("channels: give them or channel and channel_options, not both")
+    return airs_of(request.channels)
+
+
+def _told_above_db(request: pb.RunSweepRequest) -> tuple[float, ...]:
+    if request.mismatches_db and request.HasField("told_above_db"):
+        raise ValueError("mismatches_db: give them or told_above_db, not both")
+    return tuple(request.mismatches_db) or (request.told_above_db,)
 
 
 def report_of(row: Row) -> pb.TransmissionReport:
@@ -94,6 +109,7 @@ def report_of(row: Row) -> pb.TransmissionReport:
             header_bits=row.header_bits,
             header_share=row.header_share or 0.0,
             peak_to_average_db=row.peak_to_average_db or 0.0,
+            pilot_uses=int(row.pilot_uses or 0),
         ),
         lost=row.lost or "",
         noise_digest=row.noise_digest,
@@ -114,12 +130,14 @@ def report_of(row: Row) -> pb.TransmissionReport:
         image_digest=row.image_digest,
         draw=row.draw,
         started=row.started,
+        grid=tensors.grid_to_wire(row.air.grid),
+        csi=row.csi,
     )
 
 
 def row_of_report(report: pb.TransmissionReport) -> Row:
     """Return the transmission that the API answered with."""
-    quality = {name: _maybe(report.quality, name) for name in ("psnr_db", "ssim", "ms_ssim", "lpips")}
+    quality: dict[str, Any] = {name: _maybe(report.quality, name) for name in ("psnr_db", "ssim", "ms_ssim", "lpips")}
     return Row(
         dataset=report.image_id.rpartition("/")[0],
         image=report.image_id,
@@ -127,8 +145,7 @@ def row_of_report(report: pb.TransmissionReport) -> Row:
         method=report.method,
         transmitter_checkpoint=report.transmitter_digest,
         checkpoint=report.checkpoint_digest,
-        channel=report.channel.name,
-        channel_options=ChosenOptions(convert.plain_options(report.channel.options)),
+        **air_fields(_air_of(report)),
         snr_db=report.channel.snr_db,
         told_snr_db=report.told_snr_db,
         draw=report.draw,
@@ -148,8 +165,14 @@ def row_of_report(report: pb.TransmissionReport) -> Row:
         header_uses=report.ledger.header_uses,
         header_share=report.ledger.header_share,
         peak_to_average_db=report.ledger.peak_to_average_db,
+        pilot_uses=report.ledger.pilot_uses,
         lost=report.lost,
     )
+
+
+def _air_of(report: pb.TransmissionReport) -> AirSpec:
+    options = ChosenOptions(convert.plain_options(report.channel.options))
+    return AirSpec(report.channel.name, options, tensors.grid_from_wire(report.grid), report.csi or AWGN.csi)
 
 
 def _maybe(quality: pb.Quality, name: Any) -> float | None:

@@ -76,6 +76,7 @@ def test_gradients_pass_and_a_receiver_gets_a_state(name: str) -> None:
     y.sum().backward()
     assert s.grad is not None
     assert s.grad.abs().sum() > 0
+    assert (truth.gains is not None) == channel.fades == channels.load(name).fades
     state = truth.state()
     assert isinstance(state, ChannelState)
     assert state.of_symbol(512).shape == (2, 512)

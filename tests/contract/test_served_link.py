@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -22,10 +23,13 @@ from jscc.wire.service import Service
 from services.channel.servicer import ChannelServicer
 from services.decoder.servicer import DecoderServicer
 from services.encoder.servicer import EncoderServicer
+from services.orchestrator.cli.reproduce import difference, job_of_row
 from services.orchestrator.cli.transmit import send_directly
 from services.orchestrator.link.addresses import Addresses
+from services.orchestrator.link.airs import airs_of
 from services.orchestrator.link.job import Job
 from services.orchestrator.link.star import Star
+from services.orchestrator.results.rows import Row
 from services.orchestrator.results.store import DATABASE, Store
 from services.orchestrator.sweep.preview import Tally, preview_of
 from services.orchestrator.sweep.recovery import Recovery, SweepError
@@ -177,6 +181,37 @@ async def test_what_is_kept_of_a_sweep_is_told_and_left_as_it_is(
         assert (store.rows(), store.references(), store.settings()) == before
     with pytest.raises(SweepError, match=r"^seed: this folder holds a sweep with seed 0, not 1; use another --out$"):
         await preview_of(run_of(photos, out, seed=1), served.addresses, 60, silent)
+
+
+@pytest.mark.slow
+async def test_a_sweep_over_several_airs_resumes_and_its_rows_are_made_again(
+    served: Served, photos: Path, tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2 images x 2 SNRs x 2 draws over each: the second command has the rows of the first, and adds its own."""
+    monkeypatch.setenv("JSCC_DATA", str(data_folder))
+    asked = airs_of(["awgn,rayleigh:coherence=128,pilots=4,rayleigh:csi=perfect"])
+    apart, whole = tmp_path / "apart", tmp_path / "whole"
+    for some in (asked[2:], asked[:1], asked):
+        await run_sweep(run_of(photos, apart, airs=some), served.addresses, Watcher(), 60)
+    await run_sweep(run_of(photos, whole, airs=asked[::-1]), served.addresses, Watcher(), 60)
+    with Store(apart / DATABASE) as first, Store(whole / DATABASE) as second:
+        rows, others = first.rows(), second.rows()
+        assert first.settings()["channels"] == [str(air) for air in asked]
+    assert [arrived(row) for row in rows] == [arrived(row) for row in others]
+    assert Counter(row.air for row in rows) == dict.fromkeys(asked, 8)
+    for air, of_air in ((air, [row for row in rows if row.air == air]) for air in asked):
+        assert {row.pilot_uses for row in of_air} == {air.grid.pilot_uses(row.channel_uses) for row in of_air}
+        assert (air.grid.pilots > 0) == all(row.pilot_uses for row in of_air)
+    for number, kept in enumerate(rows, start=1):
+        path, job, _ = job_of_row(apart, number)
+        async for sent in send_directly(served.addresses, [(path, job)], silent):
+            assert difference(kept, sent.row) == ""
+            assert sent.row.key == kept.key
+
+
+def arrived(row: Row) -> tuple[Any, ...]:
+    """What tells a transmission, and what it came to."""
+    return (row.key, row.noise_digest, row.psnr_db, row.ssim, row.lost, row.channel_uses, row.pilot_uses)
 
 
 async def test_what_a_sweep_would_refuse_is_refused(served: Served, photos: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from jscc import channels, checkpoints
 from jscc.cards import UnknownCheckpointError
 from jscc.framing import frame
+from jscc.grid import PLAIN
 from jscc.models import UnknownMethodError
 from jscc.models._contract import SendOptions
 from jscc.serving.host import Host
@@ -437,15 +438,15 @@ def test_the_channel_takes_less_power_and_says_so(services: Services) -> None:
     "symbols",
     [
         pytest.param(np.zeros(10, np.float32), id="one dimension"),
-        pytest.param(np.zeros((2, 5), np.float32), id="two images"),
+        pytest.param(np.zeros((3, 5), np.float32), id="three rows"),
         pytest.param(np.zeros((1, 5, 2), np.float32), id="three dimensions"),
         pytest.param(np.zeros((1, 10), np.float16), id="float16"),
         pytest.param(np.zeros((1, 10), np.uint8), id="uint8"),
     ],
 )
 def test_what_are_no_symbols_is_refused(services: Services, symbols: Array) -> None:
-    for call in (services.transmit, services.decode):
-        with pytest.raises(CodecError, match=rf"^symbols: {symbols.dtype} \[.*\], expected float32 \[1, k\]$"):
+    for call, gains in ((services.transmit, ""), (services.decode, r", or \[2, k\] with gains")):
+        with pytest.raises(CodecError, match=rf"^symbols: {symbols.dtype} \[.*\], expected float32 \[1, k\]{gains}$"):
             call(symbols)
 
 
@@ -534,7 +535,7 @@ def test_the_decoder_answers_whatever_is_within_the_limits(
     services: Services, noise_power: float, level: float
 ) -> None:
     """Symbols of one level, or as a method sends them behind a header that arrives."""
-    layout = frame.around(9 * SYMBOLS_PER_BLOCK, 1, 8)
+    layout = frame.around(9 * SYMBOLS_PER_BLOCK, 1, 8, PLAIN)
     bare = np.full((1, USES), level, np.float32)
     for symbols in (bare, *(framed(layout, level, code) for code in (0, 255))):
         received, x_hat = services.decode(symbols, state=pb.ChannelState(noise_power=noise_power))

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from jscc.wire.v1 import symbols_pb2 as jscc_dot_wire_dot_v1_dot_symbols__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ajscc/wire/v1/channel.proto\x12\x0cjscc.wire.v1\x1a\x1ajscc/wire/v1/symbols.proto\"\x94\x01\n\x0fTransmitRequest\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.jscc.wire.v1.RequestContext\x12+\n\x07\x63hannel\x18\x02 \x01(\x0b\x32\x1a.jscc.wire.v1.ChannelModel\x12%\n\x07symbols\x18\x0f \x01(\x0b\x32\x14.jscc.wire.v1.Tensor\"\x91\x02\n\x10TransmitResponse\x12+\n\x07\x63hannel\x18\x02 \x01(\x0b\x32\x1a.jscc.wire.v1.ChannelModel\x12)\n\x05state\x18\x04 \x01(\x0b\x32\x1a.jscc.wire.v1.ChannelState\x12\x14\n\x0cnoise_digest\x18\x05 \x01(\t\x12\x14\n\x0csignal_power\x18\x06 \x01(\x01\x12\x13\n\x0bnoise_power\x18\x07 \x01(\x01\x12\x14\n\x0c\x63hannel_uses\x18\x08 \x01(\x04\x12%\n\x07symbols\x18\x0f \x01(\x0b\x32\x14.jscc.wire.v1.Tensor\x12\'\n\x06timing\x18\x10 \x01(\x0b\x32\x17.jscc.wire.v1.HopTiming\"\x1f\n\x1d\x43hannelServiceDescribeRequest\"W\n\x1e\x43hannelServiceDescribeResponse\x12\x35\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32 .jscc.wire.v1.ServiceDescription2\xc2\x01\n\x0e\x43hannelService\x12I\n\x08Transmit\x12\x1d.jscc.wire.v1.TransmitRequest\x1a\x1e.jscc.wire.v1.TransmitResponse\x12\x65\n\x08\x44\x65scribe\x12+.jscc.wire.v1.ChannelServiceDescribeRequest\x1a,.jscc.wire.v1.ChannelServiceDescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ajscc/wire/v1/channel.proto\x12\x0cjscc.wire.v1\x1a\x1ajscc/wire/v1/symbols.proto\"\xa8\x01\n\x0fTransmitRequest\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.jscc.wire.v1.RequestContext\x12+\n\x07\x63hannel\x18\x02 \x01(\x0b\x32\x1a.jscc.wire.v1.ChannelModel\x12\x12\n\nwith_gains\x18\x03 \x01(\x08\x12%\n\x07symbols\x18\x0f \x01(\x0b\x32\x14.jscc.wire.v1.Tensor\"\x91\x02\n\x10TransmitResponse\x12+\n\x07\x63hannel\x18\x02 \x01(\x0b\x32\x1a.jscc.wire.v1.ChannelModel\x12)\n\x05state\x18\x04 \x01(\x0b\x32\x1a.jscc.wire.v1.ChannelState\x12\x14\n\x0cnoise_digest\x18\x05 \x01(\t\x12\x14\n\x0csignal_power\x18\x06 \x01(\x01\x12\x13\n\x0bnoise_power\x18\x07 \x01(\x01\x12\x14\n\x0c\x63hannel_uses\x18\x08 \x01(\x04\x12%\n\x07symbols\x18\x0f \x01(\x0b\x32\x14.jscc.wire.v1.Tensor\x12\'\n\x06timing\x18\x10 \x01(\x0b\x32\x17.jscc.wire.v1.HopTiming\"\x1f\n\x1d\x43hannelServiceDescribeRequest\"W\n\x1e\x43hannelServiceDescribeResponse\x12\x35\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32 .jscc.wire.v1.ServiceDescription2\xc2\x01\n\x0e\x43hannelService\x12I\n\x08Transmit\x12\x1d.jscc.wire.v1.TransmitRequest\x1a\x1e.jscc.wire.v1.TransmitResponse\x12\x65\n\x08\x44\x65scribe\x12+.jscc.wire.v1.ChannelServiceDescribeRequest\x1a,.jscc.wire.v1.ChannelServiceDescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,13 +33,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'jscc.wire.v1.channel_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TRANSMITREQUEST']._serialized_start=73
-  _globals['_TRANSMITREQUEST']._serialized_end=221
-  _globals['_TRANSMITRESPONSE']._serialized_start=224
-  _globals['_TRANSMITRESPONSE']._serialized_end=497
-  _globals['_CHANNELSERVICEDESCRIBEREQUEST']._serialized_start=499
-  _globals['_CHANNELSERVICEDESCRIBEREQUEST']._serialized_end=530
-  _globals['_CHANNELSERVICEDESCRIBERESPONSE']._serialized_start=532
-  _globals['_CHANNELSERVICEDESCRIBERESPONSE']._serialized_end=619
-  _globals['_CHANNELSERVICE']._serialized_start=622
-  _globals['_CHANNELSERVICE']._serialized_end=816
+  _globals['_TRANSMITREQUEST']._serialized_end=241
+  _globals['_TRANSMITRESPONSE']._serialized_start=244
+  _globals['_TRANSMITRESPONSE']._serialized_end=517
+  _globals['_CHANNELSERVICEDESCRIBEREQUEST']._serialized_start=519
+  _globals['_CHANNELSERVICEDESCRIBEREQUEST']._serialized_end=550
+  _globals['_CHANNELSERVICEDESCRIBERESPONSE']._serialized_start=552
+  _globals['_CHANNELSERVICEDESCRIBERESPONSE']._serialized_end=639
+  _globals['_CHANNELSERVICE']._serialized_start=642
+  _globals['_CHANNELSERVICE']._serialized_end=836
 # @@protoc_insertion_point(module_scope)

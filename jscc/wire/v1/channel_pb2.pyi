@@ -25,7 +25,12 @@ class TransmitRequest(_message.Message):
 
     CONTEXT_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    WITH_GAINS_FIELD_NUMBER: _builtins.int
     SYMBOLS_FIELD_NUMBER: _builtins.int
+    with_gains: _builtins.bool
+    """Whether the answer has the gains beside the symbols, for a receiver to which a genie tells them; refused for a channel
+    that does not fade.
+    """
     @_builtins.property
     def context(self) -> _symbols_pb2.RequestContext:
         """Seed of the noise; method and digest are only logged."""
@@ -43,11 +48,12 @@ class TransmitRequest(_message.Message):
         *,
         context: _symbols_pb2.RequestContext | None = ...,
         channel: _symbols_pb2.ChannelModel | None = ...,
+        with_gains: _builtins.bool = ...,
         symbols: _symbols_pb2.Tensor | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "context", b"context", "symbols", b"symbols"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "context", b"context", "symbols", b"symbols"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "context", b"context", "symbols", b"symbols", "with_gains", b"with_gains"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -85,7 +91,10 @@ class TransmitResponse(_message.Message):
 
     @_builtins.property
     def symbols(self) -> _symbols_pb2.Tensor:
-        """The received symbols, float32 [1, k]."""
+        """The received symbols, float32 [1, k], not equalised. With gains float32 [2, k]: in the second row the gain of every
+        complex symbol (s[2i], s[2i + 1]), real part then imaginary part; the last of an odd number of symbols, which has no
+        partner, has the real part alone, as no more of its gain arrives.
+        """
 
     @_builtins.property
     def timing(self) -> _symbols_pb2.HopTiming:

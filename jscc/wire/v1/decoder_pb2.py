@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from jscc.wire.v1 import symbols_pb2 as jscc_dot_wire_dot_v1_dot_symbols__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ajscc/wire/v1/decoder.proto\x12\x0cjscc.wire.v1\x1a\x1ajscc/wire/v1/symbols.proto\"\xbd\x02\n\rDecodeRequest\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.jscc.wire.v1.RequestContext\x12%\n\x04size\x18\x02 \x01(\x0b\x32\x17.jscc.wire.v1.ImageSize\x12)\n\x05state\x18\x03 \x01(\x0b\x32\x1a.jscc.wire.v1.ChannelState\x12\x39\n\x07options\x18\x04 \x03(\x0b\x32(.jscc.wire.v1.DecodeRequest.OptionsEntry\x12%\n\x07symbols\x18\x05 \x01(\x0b\x32\x14.jscc.wire.v1.Tensor\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\"\x8e\x02\n\x0e\x44\x65\x63odeResponse\x12\x19\n\x11\x63heckpoint_digest\x18\x01 \x01(\t\x12:\n\x07options\x18\x02 \x03(\x0b\x32).jscc.wire.v1.DecodeResponse.OptionsEntry\x12\x0c\n\x04lost\x18\x03 \x01(\t\x12#\n\x05image\x18\x04 \x01(\x0b\x32\x14.jscc.wire.v1.Tensor\x12\'\n\x06timing\x18\x05 \x01(\x0b\x32\x17.jscc.wire.v1.HopTiming\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\"\x1f\n\x1d\x44\x65\x63oderServiceDescribeRequest\"W\n\x1e\x44\x65\x63oderServiceDescribeResponse\x12\x35\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32 .jscc.wire.v1.ServiceDescription2\xbc\x01\n\x0e\x44\x65\x63oderService\x12\x43\n\x06\x44\x65\x63ode\x12\x1b.jscc.wire.v1.DecodeRequest\x1a\x1c.jscc.wire.v1.DecodeResponse\x12\x65\n\x08\x44\x65scribe\x12+.jscc.wire.v1.DecoderServiceDescribeRequest\x1a,.jscc.wire.v1.DecoderServiceDescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ajscc/wire/v1/decoder.proto\x12\x0cjscc.wire.v1\x1a\x1ajscc/wire/v1/symbols.proto\"\xdf\x02\n\rDecodeRequest\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.jscc.wire.v1.RequestContext\x12%\n\x04size\x18\x02 \x01(\x0b\x32\x17.jscc.wire.v1.ImageSize\x12)\n\x05state\x18\x03 \x01(\x0b\x32\x1a.jscc.wire.v1.ChannelState\x12\x39\n\x07options\x18\x04 \x03(\x0b\x32(.jscc.wire.v1.DecodeRequest.OptionsEntry\x12%\n\x07symbols\x18\x05 \x01(\x0b\x32\x14.jscc.wire.v1.Tensor\x12 \n\x04grid\x18\x06 \x01(\x0b\x32\x12.jscc.wire.v1.Grid\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\"\x8e\x02\n\x0e\x44\x65\x63odeResponse\x12\x19\n\x11\x63heckpoint_digest\x18\x01 \x01(\t\x12:\n\x07options\x18\x02 \x03(\x0b\x32).jscc.wire.v1.DecodeResponse.OptionsEntry\x12\x0c\n\x04lost\x18\x03 \x01(\t\x12#\n\x05image\x18\x04 \x01(\x0b\x32\x14.jscc.wire.v1.Tensor\x12\'\n\x06timing\x18\x05 \x01(\x0b\x32\x17.jscc.wire.v1.HopTiming\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\"\x1f\n\x1d\x44\x65\x63oderServiceDescribeRequest\"W\n\x1e\x44\x65\x63oderServiceDescribeResponse\x12\x35\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32 .jscc.wire.v1.ServiceDescription2\xbc\x01\n\x0e\x44\x65\x63oderService\x12\x43\n\x06\x44\x65\x63ode\x12\x1b.jscc.wire.v1.DecodeRequest\x1a\x1c.jscc.wire.v1.DecodeResponse\x12\x65\n\x08\x44\x65scribe\x12+.jscc.wire.v1.DecoderServiceDescribeRequest\x1a,.jscc.wire.v1.DecoderServiceDescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,17 +37,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECODERESPONSE_OPTIONSENTRY']._loaded_options = None
   _globals['_DECODERESPONSE_OPTIONSENTRY']._serialized_options = b'8\001'
   _globals['_DECODEREQUEST']._serialized_start=73
-  _globals['_DECODEREQUEST']._serialized_end=390
-  _globals['_DECODEREQUEST_OPTIONSENTRY']._serialized_start=317
-  _globals['_DECODEREQUEST_OPTIONSENTRY']._serialized_end=390
-  _globals['_DECODERESPONSE']._serialized_start=393
-  _globals['_DECODERESPONSE']._serialized_end=663
-  _globals['_DECODERESPONSE_OPTIONSENTRY']._serialized_start=317
-  _globals['_DECODERESPONSE_OPTIONSENTRY']._serialized_end=390
-  _globals['_DECODERSERVICEDESCRIBEREQUEST']._serialized_start=665
-  _globals['_DECODERSERVICEDESCRIBEREQUEST']._serialized_end=696
-  _globals['_DECODERSERVICEDESCRIBERESPONSE']._serialized_start=698
-  _globals['_DECODERSERVICEDESCRIBERESPONSE']._serialized_end=785
-  _globals['_DECODERSERVICE']._serialized_start=788
-  _globals['_DECODERSERVICE']._serialized_end=976
+  _globals['_DECODEREQUEST']._serialized_end=424
+  _globals['_DECODEREQUEST_OPTIONSENTRY']._serialized_start=351
+  _globals['_DECODEREQUEST_OPTIONSENTRY']._serialized_end=424
+  _globals['_DECODERESPONSE']._serialized_start=427
+  _globals['_DECODERESPONSE']._serialized_end=697
+  _globals['_DECODERESPONSE_OPTIONSENTRY']._serialized_start=351
+  _globals['_DECODERESPONSE_OPTIONSENTRY']._serialized_end=424
+  _globals['_DECODERSERVICEDESCRIBEREQUEST']._serialized_start=699
+  _globals['_DECODERSERVICEDESCRIBEREQUEST']._serialized_end=730
+  _globals['_DECODERSERVICEDESCRIBERESPONSE']._serialized_start=732
+  _globals['_DECODERSERVICEDESCRIBERESPONSE']._serialized_end=819
+  _globals['_DECODERSERVICE']._serialized_start=822
+  _globals['_DECODERSERVICE']._serialized_end=1010
 # @@protoc_insertion_point(module_scope)

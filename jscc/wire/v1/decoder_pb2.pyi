@@ -51,6 +51,7 @@ class DecodeRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     SYMBOLS_FIELD_NUMBER: _builtins.int
+    GRID_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def context(self) -> _symbols_pb2.RequestContext:
         """Method of the receiver, checkpoint that made the symbols, seed of a receiver that draws."""
@@ -69,7 +70,13 @@ class DecodeRequest(_message.Message):
 
     @_builtins.property
     def symbols(self) -> _symbols_pb2.Tensor:
-        """The received symbols, float32 [1, k]."""
+        """The received symbols, float32 [1, k]; or [2, k] with the gains that a genie tells in the second row, as the channel
+        answers them. Without gains a receiver estimates them from the pilots of the grid, or takes them for 1.
+        """
+
+    @_builtins.property
+    def grid(self) -> _symbols_pb2.Grid:
+        """The frame; left out, that of a channel that does not fade."""
 
     def __init__(
         self,
@@ -79,10 +86,11 @@ class DecodeRequest(_message.Message):
         state: _symbols_pb2.ChannelState | None = ...,
         options: _abc.Mapping[_builtins.str, _symbols_pb2.OptionValue] | None = ...,
         symbols: _symbols_pb2.Tensor | None = ...,
+        grid: _symbols_pb2.Grid | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "size", b"size", "state", b"state", "symbols", b"symbols"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "grid", b"grid", "size", b"size", "state", b"state", "symbols", b"symbols"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "options", b"options", "size", b"size", "state", b"state", "symbols", b"symbols"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "grid", b"grid", "options", b"options", "size", b"size", "state", b"state", "symbols", b"symbols"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from jscc.wire.v1 import symbols_pb2 as jscc_dot_wire_dot_v1_dot_symbols__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ajscc/wire/v1/encoder.proto\x12\x0cjscc.wire.v1\x1a\x1ajscc/wire/v1/symbols.proto\"\x93\x02\n\rEncodeRequest\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.jscc.wire.v1.RequestContext\x12\x18\n\x0btold_snr_db\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x39\n\x07options\x18\x03 \x03(\x0b\x32(.jscc.wire.v1.EncodeRequest.OptionsEntry\x12#\n\x05image\x18\x04 \x01(\x0b\x32\x14.jscc.wire.v1.Tensor\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\x42\x0e\n\x0c_told_snr_db\"\xa8\x02\n\x0e\x45ncodeResponse\x12\x19\n\x11\x63heckpoint_digest\x18\x01 \x01(\t\x12$\n\x06ledger\x18\x02 \x01(\x0b\x32\x14.jscc.wire.v1.Ledger\x12:\n\x07options\x18\x03 \x03(\x0b\x32).jscc.wire.v1.EncodeResponse.OptionsEntry\x12%\n\x07symbols\x18\x04 \x01(\x0b\x32\x14.jscc.wire.v1.Tensor\x12\'\n\x06timing\x18\x05 \x01(\x0b\x32\x17.jscc.wire.v1.HopTiming\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\"\x1f\n\x1d\x45ncoderServiceDescribeRequest\"W\n\x1e\x45ncoderServiceDescribeResponse\x12\x35\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32 .jscc.wire.v1.ServiceDescription2\xbc\x01\n\x0e\x45ncoderService\x12\x43\n\x06\x45ncode\x12\x1b.jscc.wire.v1.EncodeRequest\x1a\x1c.jscc.wire.v1.EncodeResponse\x12\x65\n\x08\x44\x65scribe\x12+.jscc.wire.v1.EncoderServiceDescribeRequest\x1a,.jscc.wire.v1.EncoderServiceDescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ajscc/wire/v1/encoder.proto\x12\x0cjscc.wire.v1\x1a\x1ajscc/wire/v1/symbols.proto\"\xb5\x02\n\rEncodeRequest\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.jscc.wire.v1.RequestContext\x12\x18\n\x0btold_snr_db\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x39\n\x07options\x18\x03 \x03(\x0b\x32(.jscc.wire.v1.EncodeRequest.OptionsEntry\x12#\n\x05image\x18\x04 \x01(\x0b\x32\x14.jscc.wire.v1.Tensor\x12 \n\x04grid\x18\x05 \x01(\x0b\x32\x12.jscc.wire.v1.Grid\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\x42\x0e\n\x0c_told_snr_db\"\xa8\x02\n\x0e\x45ncodeResponse\x12\x19\n\x11\x63heckpoint_digest\x18\x01 \x01(\t\x12$\n\x06ledger\x18\x02 \x01(\x0b\x32\x14.jscc.wire.v1.Ledger\x12:\n\x07options\x18\x03 \x03(\x0b\x32).jscc.wire.v1.EncodeResponse.OptionsEntry\x12%\n\x07symbols\x18\x04 \x01(\x0b\x32\x14.jscc.wire.v1.Tensor\x12\'\n\x06timing\x18\x05 \x01(\x0b\x32\x17.jscc.wire.v1.HopTiming\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\"\x1f\n\x1d\x45ncoderServiceDescribeRequest\"W\n\x1e\x45ncoderServiceDescribeResponse\x12\x35\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32 .jscc.wire.v1.ServiceDescription2\xbc\x01\n\x0e\x45ncoderService\x12\x43\n\x06\x45ncode\x12\x1b.jscc.wire.v1.EncodeRequest\x1a\x1c.jscc.wire.v1.EncodeResponse\x12\x65\n\x08\x44\x65scribe\x12+.jscc.wire.v1.EncoderServiceDescribeRequest\x1a,.jscc.wire.v1.EncoderServiceDescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,17 +37,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENCODERESPONSE_OPTIONSENTRY']._loaded_options = None
   _globals['_ENCODERESPONSE_OPTIONSENTRY']._serialized_options = b'8\001'
   _globals['_ENCODEREQUEST']._serialized_start=73
-  _globals['_ENCODEREQUEST']._serialized_end=348
-  _globals['_ENCODEREQUEST_OPTIONSENTRY']._serialized_start=259
-  _globals['_ENCODEREQUEST_OPTIONSENTRY']._serialized_end=332
-  _globals['_ENCODERESPONSE']._serialized_start=351
-  _globals['_ENCODERESPONSE']._serialized_end=647
-  _globals['_ENCODERESPONSE_OPTIONSENTRY']._serialized_start=259
-  _globals['_ENCODERESPONSE_OPTIONSENTRY']._serialized_end=332
-  _globals['_ENCODERSERVICEDESCRIBEREQUEST']._serialized_start=649
-  _globals['_ENCODERSERVICEDESCRIBEREQUEST']._serialized_end=680
-  _globals['_ENCODERSERVICEDESCRIBERESPONSE']._serialized_start=682
-  _globals['_ENCODERSERVICEDESCRIBERESPONSE']._serialized_end=769
-  _globals['_ENCODERSERVICE']._serialized_start=772
-  _globals['_ENCODERSERVICE']._serialized_end=960
+  _globals['_ENCODEREQUEST']._serialized_end=382
+  _globals['_ENCODEREQUEST_OPTIONSENTRY']._serialized_start=293
+  _globals['_ENCODEREQUEST_OPTIONSENTRY']._serialized_end=366
+  _globals['_ENCODERESPONSE']._serialized_start=385
+  _globals['_ENCODERESPONSE']._serialized_end=681
+  _globals['_ENCODERESPONSE_OPTIONSENTRY']._serialized_start=293
+  _globals['_ENCODERESPONSE_OPTIONSENTRY']._serialized_end=366
+  _globals['_ENCODERSERVICEDESCRIBEREQUEST']._serialized_start=683
+  _globals['_ENCODERSERVICEDESCRIBEREQUEST']._serialized_end=714
+  _globals['_ENCODERSERVICEDESCRIBERESPONSE']._serialized_start=716
+  _globals['_ENCODERSERVICEDESCRIBERESPONSE']._serialized_end=803
+  _globals['_ENCODERSERVICE']._serialized_start=806
+  _globals['_ENCODERSERVICE']._serialized_end=994
 # @@protoc_insertion_point(module_scope)

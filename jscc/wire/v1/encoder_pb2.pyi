@@ -50,6 +50,7 @@ class EncodeRequest(_message.Message):
     TOLD_SNR_DB_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
+    GRID_FIELD_NUMBER: _builtins.int
     told_snr_db: _builtins.float
     """What the transmitter is told about the channel: its SNR per real symbol in dB, -30..60. Must be set."""
     @_builtins.property
@@ -64,6 +65,10 @@ class EncodeRequest(_message.Message):
     def image(self) -> _symbols_pb2.Tensor:
         """The image, uint8 [height, width, 3], RGB."""
 
+    @_builtins.property
+    def grid(self) -> _symbols_pb2.Grid:
+        """The frame; left out, that of a channel that does not fade."""
+
     def __init__(
         self,
         *,
@@ -71,10 +76,11 @@ class EncodeRequest(_message.Message):
         told_snr_db: _builtins.float | None = ...,
         options: _abc.Mapping[_builtins.str, _symbols_pb2.OptionValue] | None = ...,
         image: _symbols_pb2.Tensor | None = ...,
+        grid: _symbols_pb2.Grid | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_told_snr_db", b"_told_snr_db", "context", b"context", "image", b"image", "told_snr_db", b"told_snr_db"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_told_snr_db", b"_told_snr_db", "context", b"context", "grid", b"grid", "image", b"image", "told_snr_db", b"told_snr_db"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_told_snr_db", b"_told_snr_db", "context", b"context", "image", b"image", "options", b"options", "told_snr_db", b"told_snr_db"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_told_snr_db", b"_told_snr_db", "context", b"context", "grid", b"grid", "image", b"image", "options", b"options", "told_snr_db", b"told_snr_db"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__told_snr_db: _TypeAlias = _typing.Literal["told_snr_db"]  # noqa: Y015
     _WhichOneofArgType__told_snr_db: _TypeAlias = _typing.Literal["_told_snr_db", b"_told_snr_db"]  # noqa: Y015
@@ -126,7 +132,7 @@ class EncodeResponse(_message.Message):
 
     @_builtins.property
     def symbols(self) -> _symbols_pb2.Tensor:
-        """The symbols, float32 [1, k], header and all, mean power 1."""
+        """The symbols, float32 [1, k], header, pilots and all, mean power 1."""
 
     @_builtins.property
     def timing(self) -> _symbols_pb2.HopTiming:

@@ -68,7 +68,7 @@ class SendImageRequest(_message.Message):
     """The image file: PNG, JPEG, WebP or what else Pillow reads, 1x1 to 4096x4096 pixels."""
     @_builtins.property
     def channel(self) -> _symbols_pb2.ChannelModel:
-        """The channel. Must be set."""
+        """The channel. Must be set. Its options may have those of the frame among them: pilots, csi, block, told, interleaved."""
 
     @_builtins.property
     def options(self) -> _containers.MessageMap[_builtins.str, _symbols_pb2.OptionValue]:
@@ -241,6 +241,8 @@ class TransmissionReport(_message.Message):
     HEIGHT_PX_FIELD_NUMBER: _builtins.int
     WIDTH_PX_FIELD_NUMBER: _builtins.int
     STARTED_FIELD_NUMBER: _builtins.int
+    GRID_FIELD_NUMBER: _builtins.int
+    CSI_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """Served name of the method."""
     checkpoint_digest: _builtins.str
@@ -275,6 +277,8 @@ class TransmissionReport(_message.Message):
     """Width of the image in pixels."""
     started: _builtins.str
     """Begin of the transmission, ISO 8601 in UTC."""
+    csi: _builtins.str
+    """What the receiver knew of the gains: "pilots", estimated; "perfect", told by a genie; "none"."""
     @_builtins.property
     def ledger(self) -> _symbols_pb2.Ledger:
         """What the channel uses were spent on."""
@@ -294,6 +298,10 @@ class TransmissionReport(_message.Message):
     @_builtins.property
     def options(self) -> _containers.MessageMap[_builtins.str, _symbols_pb2.OptionValue]:
         """The method's options that are not at their defaults."""
+
+    @_builtins.property
+    def grid(self) -> _symbols_pb2.Grid:
+        """The frame; left out in the report of a version that had none."""
 
     def __init__(
         self,
@@ -320,10 +328,12 @@ class TransmissionReport(_message.Message):
         height_px: _builtins.int = ...,
         width_px: _builtins.int = ...,
         started: _builtins.str = ...,
+        grid: _symbols_pb2.Grid | None = ...,
+        csi: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "ledger", b"ledger", "quality", b"quality"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "grid", b"grid", "ledger", b"ledger", "quality", b"quality"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "checkpoint_digest", b"checkpoint_digest", "draw", b"draw", "height_px", b"height_px", "hops", b"hops", "image_digest", b"image_digest", "image_id", b"image_id", "ledger", b"ledger", "load_ns", b"load_ns", "lost", b"lost", "method", b"method", "noise_digest", b"noise_digest", "options", b"options", "quality", b"quality", "rho", b"rho", "score_ns", b"score_ns", "seed", b"seed", "started", b"started", "told_snr_db", b"told_snr_db", "total_ns", b"total_ns", "transmitter_digest", b"transmitter_digest", "width_px", b"width_px"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "checkpoint_digest", b"checkpoint_digest", "csi", b"csi", "draw", b"draw", "grid", b"grid", "height_px", b"height_px", "hops", b"hops", "image_digest", b"image_digest", "image_id", b"image_id", "ledger", b"ledger", "load_ns", b"load_ns", "lost", b"lost", "method", b"method", "noise_digest", b"noise_digest", "options", b"options", "quality", b"quality", "rho", b"rho", "score_ns", b"score_ns", "seed", b"seed", "started", b"started", "told_snr_db", b"told_snr_db", "total_ns", b"total_ns", "transmitter_digest", b"transmitter_digest", "width_px", b"width_px"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -418,6 +428,8 @@ class RunSweepRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     STUDIES_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    MISMATCHES_DB_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the run: letters, digits, '.', '_' and '-', at most 100."""
     dataset: _builtins.str
@@ -446,11 +458,23 @@ class RunSweepRequest(_message.Message):
 
     @_builtins.property
     def channel_options(self) -> _containers.MessageMap[_builtins.str, _symbols_pb2.OptionValue]:
-        """The channel's options; those left out keep their defaults."""
+        """The channel's options, and those of the frame; those left out keep their defaults."""
 
     @_builtins.property
     def options(self) -> _containers.MessageMap[_builtins.str, _symbols_pb2.OptionValue]:
         """Options of the methods; those left out keep their defaults."""
+
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The air, several of them, each as on the command line, such as "awgn" and "rayleigh:coherence=128,pilots=4", at most
+        20; instead of channel and channel_options.
+        """
+
+    @_builtins.property
+    def mismatches_db(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """By how much the SNR that the transmitter is told is above the channel's, in dB, several of them, each swept, at most
+        100; instead of told_above_db.
+        """
 
     def __init__(
         self,
@@ -468,10 +492,12 @@ class RunSweepRequest(_message.Message):
         options: _abc.Mapping[_builtins.str, _symbols_pb2.OptionValue] | None = ...,
         studies: _builtins.bool | None = ...,
         limit: _builtins.int | None = ...,
+        channels: _abc.Iterable[_builtins.str] | None = ...,
+        mismatches_db: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_draws", b"_draws", "_limit", b"_limit", "_seed", b"_seed", "_studies", b"_studies", "_told_above_db", b"_told_above_db", "_told_snr_db", b"_told_snr_db", "draws", b"draws", "limit", b"limit", "seed", b"seed", "studies", b"studies", "told_above_db", b"told_above_db", "told_snr_db", b"told_snr_db"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_draws", b"_draws", "_limit", b"_limit", "_seed", b"_seed", "_studies", b"_studies", "_told_above_db", b"_told_above_db", "_told_snr_db", b"_told_snr_db", "channel", b"channel", "channel_options", b"channel_options", "dataset", b"dataset", "draws", b"draws", "limit", b"limit", "methods", b"methods", "name", b"name", "options", b"options", "seed", b"seed", "snr_db", b"snr_db", "studies", b"studies", "told_above_db", b"told_above_db", "told_snr_db", b"told_snr_db"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_draws", b"_draws", "_limit", b"_limit", "_seed", b"_seed", "_studies", b"_studies", "_told_above_db", b"_told_above_db", "_told_snr_db", b"_told_snr_db", "channel", b"channel", "channel_options", b"channel_options", "channels", b"channels", "dataset", b"dataset", "draws", b"draws", "limit", b"limit", "methods", b"methods", "mismatches_db", b"mismatches_db", "name", b"name", "options", b"options", "seed", b"seed", "snr_db", b"snr_db", "studies", b"studies", "told_above_db", b"told_above_db", "told_snr_db", b"told_snr_db"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__draws: _TypeAlias = _typing.Literal["draws"]  # noqa: Y015
     _WhichOneofArgType__draws: _TypeAlias = _typing.Literal["_draws", b"_draws"]  # noqa: Y015

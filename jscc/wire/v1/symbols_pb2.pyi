@@ -194,6 +194,7 @@ class Ledger(_message.Message):
     HEADER_BITS_FIELD_NUMBER: _builtins.int
     HEADER_SHARE_FIELD_NUMBER: _builtins.int
     PEAK_TO_AVERAGE_DB_FIELD_NUMBER: _builtins.int
+    PILOT_USES_FIELD_NUMBER: _builtins.int
     channel_uses: _builtins.int
     """Real channel uses, those of the header among them."""
     header_uses: _builtins.int
@@ -204,6 +205,8 @@ class Ledger(_message.Message):
     """Share of the power that the header takes, 0..1."""
     peak_to_average_db: _builtins.float
     """Largest squared symbol over the mean squared symbol, in dB."""
+    pilot_uses: _builtins.int
+    """Channel uses of pilots, of mean power 1 as all others."""
     def __init__(
         self,
         *,
@@ -212,14 +215,53 @@ class Ledger(_message.Message):
         header_bits: _builtins.int = ...,
         header_share: _builtins.float = ...,
         peak_to_average_db: _builtins.float = ...,
+        pilot_uses: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel_uses", b"channel_uses", "header_bits", b"header_bits", "header_share", b"header_share", "header_uses", b"header_uses", "peak_to_average_db", b"peak_to_average_db"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel_uses", b"channel_uses", "header_bits", b"header_bits", "header_share", b"header_share", "header_uses", b"header_uses", "peak_to_average_db", b"peak_to_average_db", "pilot_uses", b"pilot_uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Ledger: _TypeAlias = Ledger  # noqa: Y015
+
+@_typing.final
+class Grid(_message.Message):
+    """How the symbols of a frame lie in the air, which both ends know beforehand as they know the image's size. Left out, or
+    with every field at its default, it is that of a channel that does not fade.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FADING_FIELD_NUMBER: _builtins.int
+    COHERENCE_FIELD_NUMBER: _builtins.int
+    PILOTS_FIELD_NUMBER: _builtins.int
+    IN_ORDER_FIELD_NUMBER: _builtins.int
+    fading: _builtins.str
+    """What the transmitter is told of the fading: "none"; "fast", many gains in a frame; or "block", one for all of it.
+    Empty for "none".
+    """
+    coherence: _builtins.int
+    """Complex symbols of a block, over which a receiver takes the gain for constant, up to 2^24; 0 for the whole frame."""
+    pilots: _builtins.int
+    """Known complex symbols in each block, up to 1024 and fewer than the block has; 0 for none."""
+    in_order: _builtins.bool
+    """Whether neighbours of the method's symbols stay neighbours; left out, they are spread over the frame."""
+    def __init__(
+        self,
+        *,
+        fading: _builtins.str = ...,
+        coherence: _builtins.int = ...,
+        pilots: _builtins.int = ...,
+        in_order: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coherence", b"coherence", "fading", b"fading", "in_order", b"in_order", "pilots", b"pilots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Grid: _TypeAlias = Grid  # noqa: Y015
 
 @_typing.final
 class ChannelModel(_message.Message):

@@ -28,6 +28,8 @@ from services.orchestrator.cli.output import console, show_json
 from services.orchestrator.cli.output import say as _say
 from services.orchestrator.cli.served import check_names
 from services.orchestrator.link.addresses import Addresses, check_address, given_addresses
+from services.orchestrator.link.airs import air_of
+from services.orchestrator.option_text import option as text_option
 
 # What a command needs beyond reading its arguments is imported when it runs: torch and matplotlib take seconds.
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -127,8 +129,7 @@ def send(
         "method": method,
         "snr_db": _checked(arguments.snr_db, snr_db),
         "told_snr_db": snr_db if told_snr_db is None else told_snr_db,
-        "channel": channel_model,
-        "channel_options": _options(channel_option),
+        "air": _checked(air_of, channel_model, _options(channel_option)),
         "options": _options(option),
         "root_seed": _checked(arguments.seed, seed),
         "draw": draw,
@@ -201,6 +202,10 @@ def sweep(
     limit: Annotated[int, typer.Option(help="only the first so many images; 0 for all")] = 0,
     out: Annotated[Path, typer.Option(help="folder of the results; the same folder resumes")] = Path("runs/sweep"),
     seed: Annotated[str, typer.Option(help="root seed of the noise, 0..2^63 - 1")] = "0",
+    channels: Annotated[
+        list[str] | None,
+        typer.Option(help="several channels, as awgn,rayleigh:coherence=128,pilots=4; instead of --channel-model"),
+    ] = None,
     channel_model: ChannelModel = "awgn",
     channel_option: ChannelOptions = None,
     option: MethodOptions = None,
@@ -230,8 +235,7 @@ def sweep(
         "snr_db": _checked(arguments.numbers, "snr_db", snr_db),
         "draws": draws,
         "seed": _checked(arguments.seed, seed),
-        "channel": channel_model,
-        "channel_options": _options(channel_option),
+        "airs": _checked(arguments.airs, channels, channel_model, _options(channel_option)),
         "told_snr_db": told_snr_db,
         "told_above_db": _checked(arguments.numbers, "told_above_db", told_above_db),
         "options": _options(option),
@@ -286,7 +290,7 @@ def _sample() -> Path:
 
 
 def _options(texts: list[str] | None) -> dict[str, Any]:
-    return dict(_checked(arguments.option, text) for text in texts or [])
+    return dict(_checked(text_option, text) for text in texts or [])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Arguments that several commands share, and what their texts mean."""
 
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
-from jscc.config import check_option, shown
+from jscc.air import AWGN, AirSpec
+from jscc.config import shown
+from services.orchestrator.link.airs import air_of, airs_of
 from services.orchestrator.link.job import check_seed, check_snr_db
 
 MAX_WAIT_S = 3600
@@ -17,7 +20,8 @@ DecoderAddress = Annotated[
 ]
 ChannelModel = Annotated[str, typer.Option("--channel-model", help="name of the channel, such as awgn or noiseless")]
 ChannelOptions = Annotated[
-    list[str] | None, typer.Option("--channel-option", help="an option of the channel as name=value; may be repeated")
+    list[str] | None,
+    typer.Option("--channel-option", help="an option of the channel or the frame as name=value; may be repeated"),
 ]
 ToldSnr = Annotated[
     float | None, typer.Option("--told-snr-db", help="what the transmitter is told instead of the truth, in dB")
@@ -64,6 +68,20 @@ def snr_db(text: str | float) -> float:
     return value
 
 
+def airs(several: list[str] | None, channel: str, options: Mapping[str, Any]) -> tuple[AirSpec, ...]:
+    """Return what images are to cross: several channels, or one with its options.
+
+    Raises:
+        ValueError: both are given, or one is not there or out of its range; says which.
+        UnknownChannelError: there is no such channel.
+    """
+    if several is None:
+        return (air_of(channel, options),)
+    if options or channel != AWGN.channel:
+        raise ValueError("channels: give --channels or --channel-model and --channel-option, not both")
+    return airs_of(several)
+
+
 def wait_s(value: float | None) -> float | None:
     """Return a time to wait in seconds; None where none was given.
 
@@ -85,32 +103,3 @@ def seed(text: str | int) -> int:
         raise ValueError(f"seed: {shown(text)} is no whole number; expected one of 0..2^63 - 1")
     check_seed(int(text))
     return int(text)
-
-
-def option(text: str) -> tuple[str, bool | int | float | str]:
-    """Return the name and the value of an option name=value: true or false, a number, else text.
-
-    Text in quotation marks is text, whatever it looks like.
-
-    Raises:
-        ValueError: it has another form, or the value is a list, not finite or beyond 64 bits; names the option.
-    """
-    name, equals, written = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise ValueError(f"option: {shown(text)} is not of the form name=value")
-    value = _value(written.strip())
-    if isinstance(value, str) and written.strip()[:1] in ("[", "(", "{"):
-        raise ValueError(f"option {name}: expected one number, true, false or text, got {written[:100]}")
-    check_option(name, value)
-    return name, value
-
-
-def _value(text: str) -> bool | int | float | str:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    if re.fullmatch(r"[+-]?[0-9]{1,100}", text):
-        return int(text)
-    try:
-        return float(text)
-    except ValueError:
-        return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text

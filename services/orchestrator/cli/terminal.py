@@ -26,14 +26,17 @@ def quality_table(row: Row, size_px: tuple[int, ...]) -> Table:
     table.add_row("image", f"{row.image}, {size_px[1]}x{size_px[0]} px")
     for name, metric in (("PSNR", "psnr_db"), ("SSIM", "ssim"), ("MS-SSIM", "ms_ssim"), ("LPIPS", "lpips")):
         table.add_row(name, _value(row, metric, size_px))
-    channel = " ".join([row.channel, *(f"{name}={value}" for name, value in row.channel_options.items())])
-    table.add_row("channel", f"{channel}, {row.snr_db:g} dB; the transmitter was told {row.told_snr_db:g} dB")
+    table.add_row("channel", f"{row.air}, {row.snr_db:g} dB; the transmitter was told {row.told_snr_db:g} dB")
     if row.options:
         table.add_row("options", " ".join(f"{name}={value}" for name, value in row.options.items()))
     table.add_row("channel uses", f"{row.channel_uses} real symbols, rho = {row.rho:.4f}")
     if row.header_uses is not None and row.header_share is not None:
         share = f"{row.header_uses / row.channel_uses:.2%} of the uses, {row.header_share:.2%} of the power"
         table.add_row("header", f"{row.header_bits} bits: {row.header_uses:.0f} symbols, {share}")
+    if row.pilot_uses:
+        table.add_row("pilots", f"{row.pilot_uses:.0f} symbols, {row.pilot_uses / row.channel_uses:.2%} of the uses")
+    if row.csi != "none":
+        table.add_row("gains", "told by a genie" if row.csi == "perfect" else "estimated from the pilots")
     if row.peak_to_average_db is not None:
         table.add_row("peak to average", f"{row.peak_to_average_db:.1f} dB")
     if row.lost:
@@ -94,8 +97,8 @@ def preview_tables(found: "Preview") -> tuple[Table, Table]:
     asked.add_row("images", f"{len(run.dataset.images)} of {run.dataset.name}")
     asked.add_row("methods", f"{', '.join(spec.methods)} ({found.source})")
     asked.add_row("SNRs", f"{', '.join(f'{snr_db:g}' for snr_db in spec.snr_db)} dB, noise draws of each: {spec.draws}")
-    options = "".join(f" {name}={value}" for name, value in spec.channel_options.items())
-    asked.add_row("channel", f"{spec.channel}{options}")
+    for air in spec.airs:
+        asked.add_row("channel", str(air))
     asked.add_row("studies", f"{found.of_studies} of the transmissions")
     asked.add_row("references", run.references)
     asked.add_row("results", str(run.folder))

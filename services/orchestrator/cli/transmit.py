@@ -54,17 +54,13 @@ def jobs_of(
 
     Raises:
         ValueError: a value is out of its range, or images cannot be read; lists them.
-        LookupError: there is no such channel.
     """
-    from jscc import channels, config
     from jscc.data import ImageRef, check_images, open_dataset
     from services.orchestrator.cli.reproduce import job_of_row
 
     if row is not None:
         path, job, kept = job_of_row(*row)
         return [(path, job)], kept
-    name = asked["channel"]
-    config.from_mapping(channels.load(name).options_type, asked["channel_options"], f"channel {name}")
     refs: list[ImageRef] = []
     for path in images:
         found = open_dataset(str(path.resolve())).images if path.is_dir() else (ImageRef(image_id_of(path), path),)

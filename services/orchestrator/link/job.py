@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from jscc.air import AWGN, AirSpec
 from jscc.limits import MAX_SEED, MAX_SNR_DB, MIN_SNR_DB
 from jscc.seeds import derive_seed
 
@@ -42,8 +43,7 @@ class Job:
         method: served name of the method; empty for the link's default.
         snr_db: what the channel has, -30..60 dB.
         told_snr_db: what the transmitter is told, -30..60 dB.
-        channel: name of the channel.
-        channel_options: its options by name; those left out keep their defaults.
+        air: the channel, and what both ends know of the frame.
         options: the method's options by name, of either half; those left out keep their defaults.
         root_seed: 0..2^63 - 1.
         draw: number of the noise draw, 0..2^31 - 1.
@@ -54,8 +54,7 @@ class Job:
     method: str
     snr_db: float
     told_snr_db: float
-    channel: str = "awgn"
-    channel_options: Mapping[str, Any] = field(default_factory=dict)
+    air: AirSpec = AWGN
     options: Mapping[str, Any] = field(default_factory=dict)
     root_seed: int = 0
     draw: int = 0

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from jscc.options import ChosenOptions
+from jscc.serving import tensors
 from jscc.wire import codec, convert
 from jscc.wire.client import Client
 from jscc.wire.timing import HopRecord
@@ -133,19 +134,24 @@ class Star:
             transmitter=route.transmitter.name,
         )
         send_options, receive_options = map(convert.options_to_wire, route.split(job.options))
-        encode = encoder_pb2.EncodeRequest(context=context, told_snr_db=job.told_snr_db, options=send_options)
+        grid = tensors.grid_to_wire(job.air.grid)
+        encode = encoder_pb2.EncodeRequest(
+            context=context, told_snr_db=job.told_snr_db, options=send_options, grid=grid
+        )
         step.what = f"the encoder at {self._encoder.address} to encode"
         sent, s, encoder_hop = await self._encoder.exchange(
             "Encode", (encode, pixels), encoder_pb2.EncodeResponse, job.timeout_s
         )
-        transmit = channel_pb2.TransmitRequest(context=context, channel=_channel(job))
+        transmit = channel_pb2.TransmitRequest(
+            context=context, channel=_channel(job), with_gains=job.air.csi == "perfect"
+        )
         step.what = f"the channel at {self._channel.address} to transmit"
         arrived, y, channel_hop = await self._channel.exchange(
             "Transmit", (transmit, s), channel_pb2.TransmitResponse, job.timeout_s
         )
         context.method = route.name
         decode = decoder_pb2.DecodeRequest(
-            context=context, size=_size(pixels), state=arrived.state, options=receive_options
+            context=context, size=_size(pixels), state=arrived.state, options=receive_options, grid=grid
         )
         step.what = f"the decoder at {route.decoder.address} to decode"
         decoded, received, decoder_hop = await route.decoder.exchange(
@@ -169,5 +175,5 @@ def _size(pixels: codec.Array) -> pb.ImageSize:
 
 
 def _channel(job: Job) -> pb.ChannelModel:
-    options = convert.options_to_wire(job.channel_options)
-    return pb.ChannelModel(name=job.channel, snr_db=job.snr_db, options=options)
+    options = convert.options_to_wire(job.air.options)
+    return pb.ChannelModel(name=job.air.channel, snr_db=job.snr_db, options=options)

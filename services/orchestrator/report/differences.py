@@ -45,7 +45,7 @@ def compared(results: Results) -> list[tuple[Series, Series | None]]:
     """
     against = str(results.settings.get("against", ""))
     others = [*main_series(results.rows), *all_series(results.rows), *reference_series(results.references)]
-    if against and not any(_is_called(item, against) for item in others):
+    if against and not any(is_called(item, against) for item in others):
         known = ", ".join(sorted({item.method for item in others})) or "nothing"
         raise ValueError(f"against: {against[:100]!r} is not in this run (known: {known})")
     shown = [*shown_series(results.rows), *drawn_references(results.references)]
@@ -54,7 +54,7 @@ def compared(results: Results) -> list[tuple[Series, Series | None]]:
 
 def _rival(series: Series, others: Sequence[Series], names: Sequence[str]) -> Series | None:
     peers = [other for other in others if same_rate(series.rho, other.rho)]
-    found = [other for name in names for test in (_is, _is_called) for other in peers if test(other, name)]
+    found = [other for name in names for test in (_is, is_called) for other in peers if test(other, name)]
     return found[0] if found and found[0].name != series.name else None
 
 
@@ -62,7 +62,7 @@ def _is(series: Series, name: str) -> bool:
     return series.name == name
 
 
-def _is_called(series: Series, name: str) -> bool:
+def is_called(series: Series, name: str) -> bool:
     """Whether a series is of a name; a method's checkpoints for other rates are named after it, as softcast_0625."""
     return _is(series, name) or f"{series.method}_".startswith(f"{name}_")
 

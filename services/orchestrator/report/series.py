@@ -60,8 +60,8 @@ class Series:
 def all_series(rows: Sequence[Row], by_told: bool = True) -> list[Series]:
     """Every kind of transmission by itself, in the order of the rows.
 
-    Kinds differ in method and options, and in data set, channel with its options, both checkpoints, and what the
-    transmitter was told; of these the name tells those that differ within a method, so no two names are alike.
+    Kinds differ in method and options, and in data set, air, both checkpoints, and what the transmitter was told; of
+    these the name tells those that differ within a method, so no two names are alike.
 
     Args:
         rows: of a run.
@@ -92,7 +92,7 @@ def _differences(rows: Sequence[Row], by_told: bool) -> Iterator[tuple[Row, tupl
 
 
 def _facts(row: Row) -> tuple[str, ...]:
-    named = ("dataset", "channel", "channel_options", "transmitter_checkpoint", "checkpoint")
+    named = ("dataset", "air", "transmitter_checkpoint", "checkpoint")
     values = {name: str(getattr(row, name)) or f"no {name.replace('_', ' ')}" for name in named}
     if row.transmitter_checkpoint == row.checkpoint:
         values["transmitter_checkpoint"] = ""  # one name is enough for both

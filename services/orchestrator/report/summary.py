@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from services.orchestrator.report import air, differences, latency, mismatch, quality
+from jscc.air import AirSpec
+from services.orchestrator.report import air, airs, differences, latency, mismatch, quality
 from services.orchestrator.report.markdown import MISSING, count, section, table
 from services.orchestrator.report.series import Series, shown_series
 from services.orchestrator.results.rows import Event
@@ -23,21 +24,24 @@ def write(results: Results, figures: Sequence[str]) -> str:
     Raises:
         ValueError: there is nothing to compare with as the settings want it, see `differences.compared`.
     """
+    each = airs.parts(results)
+    first = each[0][1]
     sections = [
-        _heading(results),
-        _methods(results),
-        air.spent(results),
-        air.lost(results),
-        quality.quality(results),
-        quality.each_image(results),
-        differences.differences(results),
-        mismatch.mismatch(results),
-        quality.gain(results),
-        quality.studies(results),
+        _heading(results, each[0][0]),
+        _methods(first),
+        air.spent(first),
+        air.lost(first),
+        quality.quality(first),
+        quality.each_image(first),
+        airs.spread(each),
+        differences.differences(first),
+        mismatch.mismatch(first),
+        quality.gain(first),
+        quality.studies(first),
         _learned(results),
-        latency.overview(results),
-        latency.parts(results),
-        latency.message_bytes(results),
+        latency.overview(first),
+        latency.parts(first),
+        latency.message_bytes(first),
         _settings(results.settings),
         _events(results.events),
         section("Figures", "\n".join(figures)),
@@ -45,7 +49,7 @@ def write(results: Results, figures: Sequence[str]) -> str:
     return "\n\n".join(filter(None, sections)) + "\n"
 
 
-def _heading(results: Results) -> str:
+def _heading(results: Results, shown: AirSpec) -> str:
     rows = results.rows
     if not rows:
         return "# Sweep without a finished transmission"
@@ -59,7 +63,9 @@ def _heading(results: Results) -> str:
     facts += [f"- {count(len(results.references), 'computed reference')}"] if results.references else []
     for item in series:
         first, draws = item.rows[0], count(len({row.draw for row in item.rows}), "noise draw")
-        facts.append(f"- {item.name}: channel {first.channel}, checkpoint {first.checkpoint or 'none'}, {draws}")
+        facts.append(f"- {item.name}: channel {first.air}, checkpoint {first.checkpoint or 'none'}, {draws}")
+    if any(row.air != shown for row in rows):
+        facts.append(f"- tables and figures are of {shown}; a section for each of the others says how PSNR scatters")
     return "\n".join(facts)
 
 

@@ -38,10 +38,14 @@ def csv_text(rows: Sequence[Row]) -> str:
 
 
 def _cells(row: Row) -> Mapping[str, Any]:
-    own = {name: cell(getattr(row, name)) for name in (*_BEFORE, *_AFTER, *_LATER) if not name.endswith("_ms")}
+    own = {name: _plain(getattr(row, name)) for name in (*_BEFORE, *_AFTER, *_LATER) if not name.endswith("_ms")}
     own_ms = {f"{name}_ms": getattr(row, f"{name}_ns") / NS_PER_MS for name in ("total", "load", "codec", "score")}
     hops = {f"{name}_{part}": value for name, hop in row.named_hops.items() for part, value in _hop(hop).items()}
-    return own | own_ms | hops | {"warm_up": int(row.warm_up)}
+    return own | own_ms | hops
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, bool) else cell(value)
 
 
 def _hop(hop: HopRecord) -> dict[str, float]:

@@ -17,6 +17,8 @@ _FIRST_RESULTS = (
     f" told_snr_db, draw, seed, options, rho, channel_uses, header_bits, noise_digest, {_SCORES}, total_ns, load_ns,"
     " score_ns, started, warm_up"
 )
+_PLAIN_AIR = {"fading": "'none'", "block": "0", "pilots": "0", "interleaved": "1", "csi": "'none'"}
+"""What rows of versions before 4 were sent under, by column, as SQL has it."""
 _FIRST_REFERENCES = f"dataset, image, curve, snr_db, rho, bits, delivered, {_SCORES}"
 _FIRST_METHODS = (
     "name, method, checkpoint, transmitter_checkpoint, transmitter_parameters, receiver_parameters, rho, options,"
@@ -167,10 +169,11 @@ def _copy_results(database: sqlite3.Connection) -> None:
     of_method = "SELECT m.transmitter_checkpoint FROM methods m WHERE m.name = r.method AND m.checkpoint = r.checkpoint"
     transmitter = f"coalesce(({of_method}), '')"
     database.execute(
-        f"INSERT INTO results ({_FIRST_RESULTS})"
+        f"INSERT INTO results ({_FIRST_RESULTS}, {', '.join(_PLAIN_AIR)})"
         f" SELECT rowid, dataset, image, '', method, {transmitter}, checkpoint, channel, '', snr_db,"
         f" snr_db, draw, seed, options, rho, channel_uses, header_bits, noise_digest, {_SCORES}, {_ns('total')},"
-        f" {_ns('load')}, {_ns('score')}, started, warm_up FROM old_results r ORDER BY rowid"
+        f" {_ns('load')}, {_ns('score')}, started, warm_up,"
+        f" {', '.join(_PLAIN_AIR.values())} FROM old_results r ORDER BY rowid"
     )
     stages = ("network", "queue", "deserialize", "compute", "serialize")
     sizes = [f"{hop}_bytes_in + {hop}_bytes_out + 1" for hop in _FIRST_HOPS]
@@ -222,8 +225,17 @@ def _from_1(database: sqlite3.Connection, _: Mapping[str, str]) -> None:
         database.execute("UPDATE computed SET curve = ? WHERE curve = ?", (former, curve))
 
 
-_STEPS: Mapping[int, Callable[[sqlite3.Connection, Mapping[str, str]], None]] = {0: _from_0, 1: _from_1}
+def _from_3(database: sqlite3.Connection, _: Mapping[str, str]) -> None:
+    """Rows tell their frame: nothing had pilots, and no transmitter was told of fading."""
+    there = _columns(database, "results")
+    for name, value in _PLAIN_AIR.items():
+        if name not in there:
+            kind = "INTEGER" if value.isdigit() else "TEXT"
+            database.execute(f"ALTER TABLE results ADD COLUMN {name} {kind} NOT NULL DEFAULT {value}")
+
+
+_STEPS: Mapping[int, Callable[[sqlite3.Connection, Mapping[str, str]], None]] = {0: _from_0, 1: _from_1, 3: _from_3}
 """By the version that a step starts from; one that only adds empty columns needs none.
 
-`_from_0` makes the tables of version 1, which are `SCHEMA` so far.
+`_from_0` makes the tables of `SCHEMA` at once, as the steps after it only fill what is in it already.
 """

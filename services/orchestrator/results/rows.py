@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from jscc.air import AirSpec
+from jscc.grid import PLAIN, Grid
 from jscc.options import ChosenOptions, OptionValue
 from jscc.wire.timing import STAGES, HopRecord, labelled
 
@@ -32,6 +34,24 @@ class Key(NamedTuple):
     draw: int
     seed: int
     options: ChosenOptions
+    fading: str = PLAIN.fading
+    block: int = PLAIN.coherence
+    pilots: int = PLAIN.pilots
+    interleaved: bool = PLAIN.interleaved
+    csi: str = "none"
+
+
+def air_fields(air: AirSpec) -> dict[str, Any]:
+    """Return the fields of a `Key` or `Row` that tell the condition under which an image is sent."""
+    return {
+        "channel": air.channel,
+        "channel_options": air.options,
+        "fading": air.grid.fading,
+        "block": air.grid.coherence,
+        "pilots": air.grid.pilots,
+        "interleaved": air.grid.interleaved,
+        "csi": air.csi,
+    }
 
 
 class ReferenceKey(NamedTuple):
@@ -77,6 +97,12 @@ class Row:
         header_share: of the power that the header took, 0..1; likewise.
         peak_to_average_db: of the squared symbols; likewise.
         lost: "header" if it was lost, and the image with it; "payload" if other bits were; "" if nothing; likewise.
+        fading: what the transmitter was told of it, see `jscc.grid.Grid`.
+        block: complex symbols over which the receiver took the gain for constant; 0 for the whole frame.
+        pilots: known complex symbols in each block.
+        interleaved: whether neighbours of the method's symbols were spread over the frame.
+        csi: what the receiver knew of the gains, see `jscc.air.AirSpec`.
+        pilot_uses: real symbols of pilots, of k; None in a run of a version without them.
     """
 
     dataset: str
@@ -110,6 +136,18 @@ class Row:
     header_share: float | None = None
     peak_to_average_db: float | None = None
     lost: str | None = None
+    fading: str = PLAIN.fading
+    block: int = PLAIN.coherence
+    pilots: int = PLAIN.pilots
+    interleaved: bool = PLAIN.interleaved
+    csi: str = "none"
+    pilot_uses: float | None = None
+
+    @property
+    def air(self) -> AirSpec:
+        """The condition under which it was sent."""
+        grid = Grid(self.fading, self.block, self.pilots, self.interleaved)
+        return AirSpec(self.channel, self.channel_options, grid, self.csi)
 
     @property
     def key(self) -> Key:

@@ -4,24 +4,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from jscc.air import AWGN, AirSpec
 from jscc.data import ImageRef
 from jscc.options import ChosenOptions
 from jscc.wire import convert
 from services.orchestrator.link.job import Job
 from services.orchestrator.link.routes import Route
-from services.orchestrator.results.rows import Key
+from services.orchestrator.results.rows import Key, air_fields
 from services.orchestrator.sweep.spec import MAX_TRANSMISSIONS, SweepSpec
 
 
 class Kind(NamedTuple):
-    """Transmissions that cost about the same: one method with one choice of options."""
+    """Transmissions that cost about the same: one method with one choice of options, over one air."""
 
     method: str
     options: ChosenOptions
+    air: AirSpec = AWGN
 
     def __str__(self) -> str:
-        """Name the method, and the options where there are any."""
-        return " ".join([self.method, *(f"{name}={value}" for name, value in self.options.items())])
+        """Name the method, the options where there are any, and the air where it is not the default."""
+        named = " ".join([self.method, *(f"{name}={value}" for name, value in self.options.items())])
+        return named if self.air == AWGN else f"{named} over {self.air}"
 
 
 class Point(NamedTuple):
@@ -41,8 +44,7 @@ class Point(NamedTuple):
             method=self.kind.method,
             snr_db=self.snr_db,
             told_snr_db=spec.told(self.snr_db, self.above_db),
-            channel=spec.channel,
-            channel_options=spec.channel_options,
+            air=self.kind.air,
             options=self.kind.options,
             root_seed=spec.seed,
             draw=self.draw,
@@ -80,8 +82,7 @@ class Plan:
             method=job.method,
             transmitter_checkpoint=route.transmitter.checkpoint_digest,
             checkpoint=route.digest,
-            channel=job.channel,
-            channel_options=ChosenOptions(job.channel_options),
+            **air_fields(job.air),
             snr_db=job.snr_db,
             told_snr_db=job.told_snr_db,
             draw=job.draw,
@@ -101,11 +102,11 @@ def all_points(spec: SweepSpec, images: Sequence[ImageRef], routes: Mapping[str,
     Raises:
         ValueError: there are more than MAX_TRANSMISSIONS, or no method has an option.
     """
-    count = len(images) * len(spec.methods) * len(spec.snr_db) * spec.draws * len(spec.told_above_db)
+    count = len(images) * spec.sent_per_image
     if count > MAX_TRANSMISSIONS:
         raise ValueError(f"sweep: {count} transmissions, the limit is {MAX_TRANSMISSIONS}; sweep in several runs")
     _check_options(spec.options, routes.values())
-    kinds = [_kind(name, routes[name], spec.options) for name in spec.methods]
+    kinds = [_kind(name, routes[name], spec.options, air) for air in spec.airs for name in spec.methods]
     points = [
         Point(kind, image, snr_db, draw, above_db)
         for draw in range(spec.draws)
@@ -127,10 +128,10 @@ def _check_options(options: Mapping[str, Any], routes: Iterable[Route]) -> None:
             raise ValueError(f"options: none of the methods has an option '{name[:100]}' (known: {there})")
 
 
-def _kind(name: str, route: Route, options: Mapping[str, Any]) -> Kind:
+def _kind(name: str, route: Route, options: Mapping[str, Any], air: AirSpec) -> Kind:
     """Return a method with those of the options that it has."""
     own = {option: value for option, value in options.items() if option in route.defaults}
-    return Kind(name, route.chosen(own))
+    return Kind(name, route.chosen(own), air)
 
 
 def shown_image(images: Sequence[ImageRef]) -> ImageRef:
@@ -146,8 +147,9 @@ def evenly_spread(images: Sequence[ImageRef], count: int) -> list[ImageRef]:
 
 
 def _study_points(name: str, route: Route, images: Sequence[ImageRef], spec: SweepSpec) -> list[Point]:
+    air, above_db = spec.airs[0], spec.told_above_db[0]
     return [
-        Point(_kind(name, route, convert.plain_options(study.options)), image, snr_db, 0, spec.told_above_db[0])
+        Point(_kind(name, route, convert.plain_options(study.options), air), image, snr_db, 0, above_db)
         for study in route.receiver.studies
         for snr_db in study.snr_db
         for image in evenly_spread(images, study.images)

@@ -71,11 +71,7 @@ class Preview:
     @property
     def of_studies(self) -> int:
         """How many of the transmissions are there for the methods' studies alone."""
-        spec = self.plan.spec
-        each = (
-            len(self.run.dataset.images) * len(spec.methods) * len(spec.snr_db) * spec.draws * len(spec.told_above_db)
-        )
-        return self.all_transmissions.total - each
+        return self.all_transmissions.total - len(self.run.dataset.images) * self.plan.spec.sent_per_image
 
     def to_json(self) -> dict[str, Any]:
         """Return what a program is told."""
@@ -89,8 +85,7 @@ class Preview:
             "methods": spec.methods,
             "snr_db": spec.snr_db,
             "draws": spec.draws,
-            "channel": spec.channel,
-            "channel_options": dict(spec.channel_options),
+            "channels": [str(air) for air in spec.airs],
             "references": self.run.references,
             "of_studies": self.of_studies,
             "work": [_entry(it) for it in (self.all_transmissions, self.references)],

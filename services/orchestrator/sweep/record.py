@@ -6,11 +6,10 @@ from typing import Any
 
 from jscc import __version__, machine
 from jscc.data import Dataset, names
-from jscc.options import ChosenOptions
 from jscc.wire.v1 import symbols_pb2 as pb
 from services.orchestrator.link.routes import Route
 from services.orchestrator.link.transmission import Transmission
-from services.orchestrator.results.rows import MethodInfo, Row
+from services.orchestrator.results.rows import MethodInfo, Row, air_fields
 from services.orchestrator.results.store import Store
 
 
@@ -51,8 +50,7 @@ def row_of(transmission: Transmission, dataset: str, warm_up: bool = False) -> R
         method=delivery.method,
         transmitter_checkpoint=delivery.transmitter_digest,
         checkpoint=delivery.receiver_digest,
-        channel=job.channel,
-        channel_options=ChosenOptions(job.channel_options),
+        **air_fields(job.air),
         snr_db=job.snr_db,
         told_snr_db=job.told_snr_db,
         draw=job.draw,
@@ -75,6 +73,7 @@ def row_of(transmission: Transmission, dataset: str, warm_up: bool = False) -> R
         header_uses=delivery.ledger.header_uses,
         header_share=delivery.ledger.header_share,
         peak_to_average_db=delivery.ledger.peak_to_average_db,
+        pilot_uses=delivery.ledger.pilot_uses,
         lost=delivery.lost,
     )
 

@@ -137,7 +137,7 @@ class Sweep:
                 await when_free(partial(self._store.add, row, pictures), self.spec.patience_s, self._say)
                 under_way.remove(task)
                 self._done += 1
-                self._estimate.count(Kind(row.method, row.options), transmission_s(row, self._at_once))
+                self._estimate.count(Kind(row.method, row.options, row.air), transmission_s(row, self._at_once))
         for task in ended:
             task.result()
 
@@ -191,8 +191,9 @@ class Sweep:
 
     def _pictures(self, row: Row, point: Point, transmission: Transmission) -> list[Picture]:
         shown = shown_image(self._dataset.images)
-        is_first = point.draw == 0 and point.above_db == self.spec.told_above_db[0] and not point.kind.options
-        if not is_first or point.image != shown or point.snr_db not in self.spec.shown_snr_db:
+        spec, kind = self.spec, point.kind
+        is_first = point.draw == 0 and point.above_db == spec.told_above_db[0] and kind.air == spec.airs[0]
+        if not is_first or kind.options or point.image != shown or point.snr_db not in spec.shown_snr_db:
             return []
         original = Picture(row.image_key, encode_png(transmission.original))
         return [original, Picture(row.key, encode_png(transmission.delivery.pixels))]

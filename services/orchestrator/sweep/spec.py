@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from jscc import channels, config
+from jscc.air import AWGN, AirSpec
 from jscc.baselines.curves import CHEAP, CURVES
 from services.orchestrator.link.job import check_seed, check_snr_db
 
@@ -34,8 +34,7 @@ class SweepSpec:
         snr_db: what the channel has, 1 to MAX_SNRS different SNRs of -30..60 dB.
         draws: noise draws per image and SNR, 1..MAX_DRAWS.
         seed: root seed, 0..2^63 - 1.
-        channel: name of the channel.
-        channel_options: its options by name.
+        airs: what images cross, each swept; pictures and studies are of the first.
         told_snr_db: what the transmitter is told at every SNR, -30..60 dB; None for what told_above_db says.
         told_above_db: by how much the SNR that the transmitter is told is above the channel's, 1 to MAX_SNRS different
             values, each swept; 0 for the truth. Studies are told the first.
@@ -50,8 +49,7 @@ class SweepSpec:
     snr_db: tuple[float, ...]
     draws: int = 1
     seed: int = 0
-    channel: str = "awgn"
-    channel_options: Mapping[str, Any] = field(default_factory=dict)
+    airs: tuple[AirSpec, ...] = (AWGN,)
     told_snr_db: float | None = None
     told_above_db: tuple[float, ...] = (0.0,)
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -65,7 +63,6 @@ class SweepSpec:
 
         Raises:
             ValueError: a field is out of its range; names it and the limit.
-            UnknownChannelError: there is no such channel.
         """
         if len(set(self.methods)) != len(self.methods):
             raise ValueError(f"methods: expected different names, got {', '.join(self.methods)[:100]}")
@@ -79,9 +76,8 @@ class SweepSpec:
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name}: {getattr(self, name)} is outside {low}..{high}")
-        if self.channel not in channels.names() or self.channel_options:  # those left out are right, and need no torch
-            kind = channels.load(self.channel)
-            config.from_mapping(kind.options_type, self.channel_options, f"channel {self.channel}")
+        if not self.airs or len(set(self.airs)) != len(self.airs):
+            raise ValueError(f"airs: expected different ones, got {', '.join(map(str, self.airs))[:100] or 'none'}")
 
     def _check_snrs(self) -> None:
         for name, values in (("snr_db", self.snr_db), ("told_above_db", self.told_above_db)):
@@ -98,6 +94,12 @@ class SweepSpec:
     def told(self, snr_db: float, above_db: float) -> float:
         """Return the SNR in dB that the transmitter is told when the channel has snr_db; above_db of told_above_db."""
         return snr_db + above_db if self.told_snr_db is None else self.told_snr_db
+
+    @property
+    def sent_per_image(self) -> int:
+        """How often an image is sent, but for studies; of as many methods as are named."""
+        conditions = len(self.airs) * len(self.snr_db) * len(self.told_above_db)
+        return len(self.methods) * conditions * self.draws
 
     def resolved(self, table: "RouteTable") -> "SweepSpec":
         """Return this with the served names of a link in place of ALL or nothing.

@@ -105,9 +105,10 @@ async def begin(engine: Engine, run: SweepRun, plan: Plan, store: Store) -> Swee
     """
     sweep = await when_free(lambda: Sweep(engine, run.dataset, plan, store), run.spec.patience_s)
     asked = dataclasses.asdict(sweep.spec)
-    for name in ("methods", "snr_db"):  # these may grow from one command to the next; the rows tell them
+    for name in ("methods", "snr_db", "airs"):  # these may grow from one command to the next; the rows tell them
         asked.pop(name)
     record.keep_settings(store, run.dataset, {"command": run.command, **asked})
+    store.set_setting("channels", [str(air) for air in sweep.spec.airs])
     store.set_setting("references", run.references)
     record.keep_services(store, engine.link.descriptions)
     return sweep
@@ -154,10 +155,10 @@ async def plan(table: RouteTable, run: SweepRun, image_digests: Mapping[str, str
 
 
 def plan_references(run: SweepRun, plan: Plan, store: Store, lpips: Lpips | None) -> ReferenceRun:
-    """Plan the references of a sweep: at its rates and SNRs, and none for another channel than awgn."""
+    """Plan the references of a sweep: at its rates and SNRs, and none where nothing crosses awgn."""
     spec = plan.spec
     references = ReferenceSpec(
-        sources=REFERENCES[run.references] if spec.channel == "awgn" else (),
+        sources=REFERENCES[run.references] if any(air.channel == "awgn" for air in spec.airs) else (),
         rhos=distinct_rates([route.rho for route in plan.routes.values()]),
         snr_db=spec.snr_db,
         more_snr_db=plan.snr_db,

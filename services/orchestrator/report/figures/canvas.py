@@ -86,7 +86,7 @@ def facts(series: Iterable[Series], images: Iterable[Image]) -> str:
     """Say what was measured: data set, number of images, channel."""
     listed, counted = list(series), set(images)
     datasets = sorted({dataset for dataset, _ in counted})
-    channels = sorted({row.channel for item in listed for row in item.rows})
+    channels = sorted({str(row.air) for item in listed for row in item.rows})
     count = f"{len(counted)} image{'' if len(counted) == 1 else 's'}"
     return ", ".join([*datasets, count, *(name.upper() if name == "awgn" else name for name in channels)])
 

@@ -31,7 +31,10 @@ TYPES: list[type[Message]] = [
 PIXELS = np.array([[[1, 2, 3]]], dtype=np.uint8)
 SYMBOLS = np.array([[1.0, -0.5]], dtype=np.float32)
 SIZE = pb.ImageSize(height_px=1, width_px=200)
-LEDGER = pb.Ledger(channel_uses=300, header_uses=128, header_bits=25, header_share=0.25, peak_to_average_db=10.0)
+LEDGER = pb.Ledger(
+    channel_uses=300, header_uses=128, header_bits=25, header_share=0.25, peak_to_average_db=10.0, pilot_uses=4
+)
+GRID = pb.Grid(fading="fast", coherence=128, pilots=4, in_order=True)
 
 
 def field_of(message_type: type[Message]) -> str:
@@ -51,9 +54,11 @@ PIXELS_HEX = "0801 1203010103 1a03010203"
 SYMBOLS_HEX = "0803 12020102 1a080000803f000000bf"
 # ImageSize: height (1) = 1, width (2) = 200 = c801. 2 + 3 = 5 bytes.
 SIZE_HEX = "0801 10c801"
-# Ledger: uses (1) = 300 = ac02, of the header (2) = 128 = 8001, bits (3) = 25, share (4) = 0.25, peak (5) = 10.0.
-# 3 + 3 + 2 + 9 + 9 = 26 = 0x1a bytes.
-LEDGER_HEX = "08ac02 108001 1819 21 000000000000d03f 29 0000000000002440"
+# Ledger: uses (1) = 300 = ac02, of the header (2) = 128 = 8001, bits (3) = 25, share (4) = 0.25, peak (5) = 10.0,
+# of pilots (6) = 4. 3 + 3 + 2 + 9 + 9 + 2 = 28 = 0x1c bytes.
+LEDGER_HEX = "08ac02 108001 1819 21 000000000000d03f 29 0000000000002440 3004"
+# Grid: fading (1) = "fast", coherence (2) = 128 = 8001, pilots (3) = 4, in_order (4) = 1. 6 + 3 + 2 + 2 = 13 = 0x0d.
+GRID_HEX = "0a0466617374 108001 1804 2001"
 # HopTiming: six fixed64 (1..6) of 9 bytes = 54 = 0x36; the last, bytes_out, is left to the message.
 TIMING_HEX = "090100000000000000 110200000000000000 190300000000000000 210400000000000000 290500000000000000 31"
 
@@ -64,6 +69,8 @@ class Golden:
     array: codec.Array
     hex: str
     timing_hex: str = ""
+    later_hex: str = ""
+    """A field that the generated classes write after the tensor, whose number is smaller."""
 
     @property
     def body(self) -> bytes:
@@ -98,10 +105,10 @@ GOLDEN = [
         ),
         SYMBOLS,
         # checkpoint_digest (1), ledger (2), options (3): key (1) "b", value (2): bool_value (3) 1; symbols (4):
-        # 3 + 28 + 9 + 18 = 58 bytes
-        f"0a0164 121a {LEDGER_HEX} 1a07 0a0162 1202 1801 2210 {SYMBOLS_HEX}",
-        # timing (5): 2 + 54 bytes, so bytes_out = 114 = 0x72
-        f"2a36 {TIMING_HEX} 7200000000000000",
+        # 3 + 30 + 9 + 18 = 60 bytes
+        f"0a0164 121c {LEDGER_HEX} 1a07 0a0162 1202 1801 2210 {SYMBOLS_HEX}",
+        # timing (5): 2 + 54 bytes, so bytes_out = 116 = 0x74
+        f"2a36 {TIMING_HEX} 7400000000000000",
     ),
     Golden(
         channel_pb2.TransmitRequest(
@@ -112,6 +119,26 @@ GOLDEN = [
         "0a0320ac02 120f 0a046177676e 11 0000000000002440"
         # symbols (15): tag 15 << 3 | 2 = 0x7a
         f"7a10 {SYMBOLS_HEX}",
+    ),
+    Golden(
+        encoder_pb2.EncodeRequest(told_snr_db=1.0, grid=GRID),
+        PIXELS,
+        # told_snr_db (2), grid (5), image (4)
+        f"11 000000000000f03f 2a0d {GRID_HEX} 220c {PIXELS_HEX}",
+        later_hex=f"2a0d {GRID_HEX}",
+    ),
+    Golden(
+        channel_pb2.TransmitRequest(channel=pb.ChannelModel(name="x"), with_gains=True),
+        SYMBOLS,
+        # channel (2) of 3 bytes, with_gains (3), symbols (15)
+        f"1203 0a0178 1801 7a10 {SYMBOLS_HEX}",
+    ),
+    Golden(
+        decoder_pb2.DecodeRequest(size=SIZE, grid=GRID),
+        SYMBOLS,
+        # size (2), grid (6), symbols (5)
+        f"1205 {SIZE_HEX} 320d {GRID_HEX} 2a10 {SYMBOLS_HEX}",
+        later_hex=f"320d {GRID_HEX}",
     ),
     Golden(
         channel_pb2.TransmitRequest(
@@ -202,7 +229,8 @@ def test_the_generated_classes_read_and_write_the_same_bytes(golden: Golden) -> 
     tensor = getattr(message, field_of(type(message)))
     assert list(tensor.shape) == list(golden.array.shape)
     assert tensor.data == golden.array.tobytes()
-    assert message.SerializeToString(deterministic=True) == golden.body
+    later = bytes.fromhex(golden.later_hex)
+    assert message.SerializeToString(deterministic=True) == golden.body.replace(later, b"") + later
 
 
 def test_every_message_with_a_tensor_has_golden_bytes() -> None:

@@ -54,9 +54,9 @@ def test_a_size_out_of_range_is_refused(fields: dict[str, int], message: str) ->
 def test_the_ledger_says_what_the_symbols_are_spent_on() -> None:
     """Mean power (4 + 1 + 0 + 0 + 0) / 5 = 1, peak 4: 10 log10(4) = 6.02 dB."""
     symbols = torch.tensor([[2.0, -1.0, 0.0, 0.0, 0.0]])
-    frame = Frame(symbols, torch.tensor([25]), torch.tensor([3]), torch.tensor([0.2]).double())
+    frame = Frame(symbols, torch.tensor([25]), torch.tensor([3]), torch.tensor([0.2]).double(), 4)
     ledger = pb.Ledger.FromString(tensors.ledger_to_wire(frame).SerializeToString())
-    assert (ledger.channel_uses, ledger.header_uses, ledger.header_bits) == (5, 3, 25)
+    assert (ledger.channel_uses, ledger.header_uses, ledger.header_bits, ledger.pilot_uses) == (5, 3, 25, 4)
     assert ledger.header_share == pytest.approx(0.2)
     assert ledger.peak_to_average_db == pytest.approx(10 * math.log10(4))
 

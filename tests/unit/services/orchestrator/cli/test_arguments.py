@@ -8,6 +8,7 @@ import pytest
 
 from jscc.config import check_option
 from jscc.wire import convert
+from services.orchestrator import option_text
 from services.orchestrator.cli import arguments, output
 
 
@@ -29,7 +30,7 @@ from services.orchestrator.cli import arguments, output
     ],
 )
 def test_an_option_is_a_truth_a_number_or_text(text: str, expected: tuple[str, object]) -> None:
-    got = arguments.option(text)
+    got = option_text.option(text)
     assert got == expected
     assert type(got[1]) is type(expected[1])
     convert.options_to_wire(dict([got]))
@@ -54,7 +55,7 @@ def test_an_option_is_a_truth_a_number_or_text(text: str, expected: tuple[str, o
 )
 def test_what_is_no_option_is_refused_in_one_sentence(text: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
-        arguments.option(text)
+        option_text.option(text)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,8 @@ HEADER = (
     "decoder_network_ms,decoder_queue_ms,decoder_deserialize_ms,decoder_compute_ms,decoder_serialize_ms,"
     "decoder_bytes_in,decoder_bytes_out,"
     "load_ms,codec_ms,score_ms,options,started,warm_up,"
-    "image_digest,transmitter_checkpoint,channel_options,told_snr_db,header_uses,header_share,peak_to_average_db,lost"
+    "image_digest,transmitter_checkpoint,channel_options,told_snr_db,header_uses,header_share,peak_to_average_db,lost,"
+    "fading,block,pilots,interleaved,csi,pilot_uses"
 )
 
 ROW = factories.row(
@@ -55,6 +56,12 @@ ROW = factories.row(
         HopRecord("decoder", 2_100_000, 2_200_000, 2_300_000, 2_400_000, 2_500_000, 5_800_000, 31, 32),
     ),
     warm_up=True,
+    fading="fast",
+    block=128,
+    pilots=4,
+    interleaved=False,
+    csi="pilots",
+    pilot_uses=18432.0,
 )
 REFERENCE = factories.reference(snr_db=10.0, bits=1234, psnr_db=0.1 + 0.2, ssim=1 / 3, ms_ssim=0.5, lpips=5e-324)
 INFO = factories.method_info(
@@ -122,7 +129,7 @@ def test_a_transmission_is_kept_once_and_the_first_stays(path: Path) -> None:
 @pytest.mark.parametrize("field", Key._fields)
 def test_every_field_of_the_key_makes_another_transmission(path: Path, field: str) -> None:
     value = getattr(ROW, field)
-    values = {str: f"{value}x", ChosenOptions: ChosenOptions({"x": 1})}
+    values = {str: f"{value}x", ChosenOptions: ChosenOptions({"x": 1}), bool: not value}
     other = replace(ROW, **{field: values[type(value)] if type(value) in values else value - 1})
     with Store(path) as store:
         assert store.add(ROW)
@@ -190,6 +197,8 @@ def test_csv_has_the_columns_in_order_and_exact_values() -> None:
     assert (values["encoder_bytes_in"], values["channel_queue_ms"], values["decoder_bytes_out"]) == ("11", "1.2", "32")
     assert (values["total_ms"], values["codec_ms"], values["told_snr_db"]) == ("100.1", "8.8", "-2.5")
     assert (values["image_digest"], values["channel_options"]) == ("fe" * 8, '{"coherence": "block"}')
+    frame = ("fading", "block", "pilots", "interleaved", "csi", "pilot_uses")
+    assert [values[name] for name in frame] == ["fast", "128", "4", "0", "pilots", "18432.0"]
 
 
 def test_csv_has_the_columns_of_every_hop_and_empty_cells_where_a_row_lacks_one() -> None:

@@ -1,24 +1,48 @@
 """Results databases of other versions: reported, resumed, or refused in one sentence."""
 
+import re
+import sqlite3
 import tempfile
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from old_runs import OLD, OLD_OTHERS, old_run
 from test_store import REFERENCE, ROW, child, finish
 from test_store_faults import change, refusal
 
+from jscc.air import AWGN
 from jscc.options import ChosenOptions
 from jscc.wire.timing import HopRecord
 from services.orchestrator.results import migrate, tables
-from services.orchestrator.results.rows import Event, Picture
+from services.orchestrator.results.rows import Event, Picture, air_fields
 from services.orchestrator.results.store import Store
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "results.sqlite"
+
+
+BEFORE_FRAMES: dict[str, Any] = {**air_fields(AWGN), "pilot_uses": None}
+"""What a row of a version before 4 was sent under."""
+del BEFORE_FRAMES["channel"], BEFORE_FRAMES["channel_options"]
+
+
+def drop_frames(path: Path) -> None:
+    """Take the columns of version 4 out of a database; what it tells apart by them must not be there twice."""
+    with closing(sqlite3.connect(path)) as database:
+        (made,) = database.execute("SELECT sql FROM sqlite_master WHERE name = 'results'").fetchone()
+    for name in BEFORE_FRAMES:
+        made = re.sub(rf"  {name} [A-Z ]+,\n|, {name}\b", "", made)
+    columns = ", ".join(name for name in ("id", *tables.ROW_COLUMNS) if name not in BEFORE_FRAMES)
+    change(
+        path,
+        f"PRAGMA legacy_alter_table = ON; ALTER TABLE results RENAME TO gone; {made};"
+        f"INSERT INTO results ({columns}) SELECT {columns} FROM gone; DROP TABLE gone",
+    )
 
 
 def test_a_later_version_is_refused_and_left_alone(path: Path) -> None:
@@ -65,6 +89,7 @@ def test_an_old_database_is_brought_to_this_version_without_a_nanosecond_lost(pa
         header_share=None,
         peak_to_average_db=None,
         lost=None,
+        **BEFORE_FRAMES,
         # 1.2 ms of packing by the bytes of 200, 400 and 600, the fields' own byte included
         hops=(
             HopRecord("encoder", 12_530_220, 139_107, 1_303_008, 575_855_357, 222_662, 200_000, 99, 100),
@@ -167,6 +192,25 @@ def test_a_run_whose_headers_crossed_no_air_is_reported_and_not_resumed(path: Pa
     with Store(path) as store:  # reported once, and by that of this version
         assert store.rows() == [unpaid]
     assert refusal(path, sweep=True) == text
+
+
+def test_a_run_of_before_frames_goes_on_as_one_over_air_that_does_not_fade(path: Path) -> None:
+    before = replace(ROW, **BEFORE_FRAMES)
+    pictures = [Picture(before.image_key, b"\x00"), Picture(before.key, b"\x01")]
+    with Store(path) as store:
+        store.add(before, pictures)
+        store.add(replace(before, draw=1))
+    drop_frames(path)
+    change(path, "PRAGMA user_version = 3")
+    for _ in range(2):  # the second time it is of this version already
+        with Store(path, sweep=True) as store:
+            assert store.rows() == [before, replace(before, draw=1)]
+            assert store.pictures() == pictures
+            assert store.keys() == {before.key, before.key._replace(draw=1)}
+            assert not store.add(before)
+    with Store(path, sweep=True) as store:
+        for change_of in ({"csi": "perfect"}, {"fading": "block"}, {"block": 8}, {"pilots": 1}, {"interleaved": False}):
+            assert store.add(replace(before, **change_of)), change_of
 
 
 @pytest.mark.parametrize("version", [1, 2])

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import factories
 import numpy as np
 import pytest
 
-from jscc.channels import UnknownChannelError
+from jscc.air import AWGN, AirSpec
 from jscc.data import Dataset, ImageRef, check_images
+from jscc.grid import Grid
 from jscc.images import pixel_digest, write_image
 from jscc.options import ChosenOptions
 from jscc.seeds import derive_seed
@@ -22,7 +24,7 @@ from services.orchestrator.link.addresses import Addresses
 from services.orchestrator.link.routes import Route, RouteError
 from services.orchestrator.link.star import Star
 from services.orchestrator.link.transmission import Engine
-from services.orchestrator.results.rows import Row
+from services.orchestrator.results.rows import Row, air_fields
 from services.orchestrator.results.store import Store
 from services.orchestrator.sweep.plan import Plan, all_points, evenly_spread, shown_image
 from services.orchestrator.sweep.recovery import SweepError
@@ -80,18 +82,17 @@ def test_a_field_out_of_range_is_refused_by_name_and_limit(changes: dict[str, An
         {"seed": 2**63 - 1},
         {"concurrency": 1},
         {"concurrency": 64},
-        {"channel": "noiseless"},
+        {"airs": (AirSpec("noiseless"), AWGN)},
     ],
 )
 def test_the_limits_themselves_are_inside(changes: dict[str, Any]) -> None:
     assert spec(**changes)
 
 
-def test_an_unknown_channel_and_an_unknown_option_of_it_are_refused() -> None:
-    with pytest.raises(UnknownChannelError, match=r"^channel: unknown channel 'smoke' \(known: .*awgn.*noiseless"):
-        spec(channel="smoke")
-    with pytest.raises(ValueError, match=r"^channel awgn: unknown key 'colour'"):
-        spec(channel_options={"colour": "pink"})
+@pytest.mark.parametrize(("airs", "got"), [((), "none"), ((AWGN, AWGN), "awgn, awgn")])
+def test_the_same_air_twice_or_none_is_refused(airs: tuple[AirSpec, ...], got: str) -> None:
+    with pytest.raises(ValueError, match=f"^airs: expected different ones, got {got}$"):
+        spec(airs=airs)
 
 
 def test_what_the_transmitter_is_told_is_apart_from_what_the_channel_has() -> None:
@@ -204,6 +205,27 @@ def test_one_sweep_tells_its_transmitters_several_amounts(engine: Engine, store:
     assert told == {(-5.0, -5.0), (-5.0, -4.5), (-5.0, 1.0), (10.0, 10.0), (10.0, 10.5), (10.0, 16.0)}
 
 
+def test_air_is_a_part_of_what_tells_transmissions_apart(engine: Engine, store: Store) -> None:
+    """3 images, 2 methods, 2 SNRs, 2 draws over three kinds of air: of awgn all is there, of the others a draw."""
+    for point in POINTS:
+        store.add(row(*point))
+    pilots = AirSpec("rayleigh", grid=Grid("block", pilots=32), csi="pilots")
+    genie = AirSpec("rayleigh", grid=Grid("block"), csi="perfect")
+    asked = spec(airs=(AWGN, pilots, genie))
+    found = sweep(engine, asked, store)
+    assert (found.total, found.left) == (72, 48)
+    for air in (pilots, genie):
+        for image, method, snr_db, _ in POINTS[::2]:
+            store.add(replace(row(image, method, snr_db, 0), **air_fields(air)))
+    again = sweep(engine, asked, store)
+    assert (again.total, again.left) == (72, 24)
+    seeds = {(point.image.id, point.snr_db, point.draw, point.job(asked).seed) for point in again.plan.points}
+    assert len(seeds) == 3 * 2 * 2  # methods and airs meet the same
+    kinds = {str(point.kind) for point in again.plan.points}
+    airs = ("", " over rayleigh", " over rayleigh:csi=perfect")
+    assert kinds == {f"{method}{air}" for method in ("first", "second") for air in airs}
+
+
 def test_a_refused_sweep_leaves_no_folder_and_no_database(engine: Engine, tmp_path: Path) -> None:
     path = tmp_path / "new" / "results.sqlite"
     with Store(path, sweep=True) as store, pytest.raises(RouteError):
@@ -218,13 +240,13 @@ async def test_a_finished_sweep_sends_nothing(engine: Engine, store: Store) -> N
     assert [(step.done, step.total) for step in steps] == [(24, 24)]
 
 
-@pytest.mark.parametrize("changes", [{"snr_db": (-5.0, 11.0)}, {"draws": 3}, {"channel": "noiseless"}])
+@pytest.mark.parametrize("changes", [{"snr_db": (-5.0, 11.0)}, {"draws": 3}, {"airs": (AirSpec("noiseless"),)}])
 async def test_rows_of_another_sweep_do_not_count(engine: Engine, store: Store, changes: dict[str, Any]) -> None:
     """Of the 24 rows, half are at 10 dB; a third draw adds 12; the other channel shares none."""
     for point in POINTS:
         store.add(row(*point))
     changed = sweep(engine, spec(**changes), store)
-    expected = {"snr_db": (12, 24), "draws": (24, 36), "channel": (0, 24)}[next(iter(changes))]
+    expected = {"snr_db": (12, 24), "draws": (24, 36), "airs": (0, 24)}[next(iter(changes))]
     assert changed.total == expected[1]
     if expected[0]:
         progress = changed.run()

@@ -1,0 +1,118 @@
+"""Air: one condition under which images cross a link, and how it is written.
+
+    awgn    rayleigh    rayleigh:coherence=128,pilots=4    rayleigh:coherence=1,csi=perfect
+
+A channel with its options, and beside it what both ends know of the frame: what the transmitter is told of the fading,
+blocks, pilots, and what the receiver knows of the gains. What is not written follows from the channel.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from jscc.grid import MAX_COHERENCE, MAX_PILOTS, PLAIN, Grid
+from jscc.options import ChosenOptions, OptionValue
+
+CSIS = ("pilots", "perfect", "none")
+"""What a receiver knows of the gains: it estimates them from pilots; a genie tells them; nothing."""
+STEADY = ("awgn", "noiseless")
+"""Channels that are known not to fade before they are loaded."""
+_PILOTS_OF_A_FRAME = 32
+_BLOCK_PER_PILOT = 32
+_MOVING_BLOCK_PER_PILOT = 16
+"""Of moving gains, of which a block takes one for all, so that blocks are short."""
+_TURNS_OF_A_BLOCK = 0.1
+"""How far gains may move within a block, in wavelengths."""
+_LEAST_MOVING_BLOCK = 4
+
+
+@dataclass(frozen=True)
+class AirSpec:
+    """One condition under which images are sent.
+
+    Attributes:
+        channel: name of the channel.
+        options: its options that are not at their defaults.
+        grid: how the symbols of a frame lie in the air.
+        csi: what the receiver knows of the gains, one of CSIS.
+    """
+
+    channel: str = "awgn"
+    options: ChosenOptions = field(default_factory=ChosenOptions)
+    grid: Grid = PLAIN
+    csi: str = "none"
+
+    def asked(self) -> dict[str, OptionValue]:
+        """Return what has to be asked for to get this: options of the channel, and of the frame what they imply not."""
+        grid, chosen = self.grid, dict[str, Any]()
+        there = FrameChoice(grid.fading, grid.coherence, self.csi, grid.pilots, grid.interleaved)
+        for name, value in there._asdict().items():  # in this order: what follows may follow from it
+            implied = filled(self.channel not in STEADY, self.options, FrameChoice(**chosen))
+            if getattr(implied, name) != value:
+                chosen[name] = value
+        return {**self.options, **chosen}
+
+    def __str__(self) -> str:
+        """Write it as the command line takes it."""
+        return _written(self)
+
+
+@lru_cache
+def _written(air: AirSpec) -> str:
+    asked = ",".join(f"{name}={_text(value)}" for name, value in air.asked().items())
+    return f"{air.channel}:{asked}" if asked else air.channel
+
+
+AWGN = AirSpec()
+"""White noise alone, and a plain frame: what is meant where nothing is said."""
+
+
+class FrameChoice(NamedTuple):
+    """What is asked of a frame; None where it follows from the channel, and from what stands before it here."""
+
+    told: str | None = None
+    block: int | None = None
+    csi: str | None = None
+    pilots: int | None = None
+    interleaved: bool | None = None
+
+
+def filled(fades: bool, options: Mapping[str, OptionValue], frame: FrameChoice) -> FrameChoice:
+    """Return a frame with nothing left to follow.
+
+    Args:
+        fades: whether the channel has gains.
+        options: the channel's, of which `coherence` and `doppler` say how long a gain lasts.
+        frame: what is asked for.
+    """
+    coherence, doppler = int(_number(options, "coherence")), _number(options, "doppler")
+    told, block, csi, pilots, interleaved = frame
+    if told is None:
+        told = "none" if not fades else "fast" if coherence or doppler else "block"
+    if block is None:
+        block = _moving_block(doppler) if doppler else coherence
+    if csi is None:
+        csi = "pilots" if fades or pilots else "none"
+    if pilots is None:
+        pilots = _pilots(block, bool(doppler)) if csi == "pilots" else 0
+    return FrameChoice(told, block, csi, pilots, interleaved is not False)
+
+
+def _number(options: Mapping[str, OptionValue], name: str) -> float:
+    value = options.get(name, 0)
+    return value if isinstance(value, int | float) else 0  # text: of a channel of another build, which a row may name
+
+
+def _moving_block(doppler: float) -> int:
+    return int(min(max(_LEAST_MOVING_BLOCK, round(_TURNS_OF_A_BLOCK / doppler)), MAX_COHERENCE))
+
+
+def _pilots(block: int, moves: bool) -> int:
+    if not block:
+        return _PILOTS_OF_A_FRAME
+    return min(max(1, block // (_MOVING_BLOCK_PER_PILOT if moves else _BLOCK_PER_PILOT)), MAX_PILOTS)
+
+
+def _text(value: OptionValue) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
