@@ -37,9 +37,11 @@ _WHITE = 255
 _LEAST_USES = 512
 """So that an image of one pixel has a header and a file of its own."""
 _BELOW_DB = {"none": (0.0, 0.0), "fast": (2.5, 0.1), "block": (5.9, 0.2)}
-"""By `Grid.fading`: the scheme is one for an SNR below the mean one by these dB and this share of it. Where the fading is
-fast, that is what its blocks lose; where one gain is that of all of a frame, it is the outage of the best mean PSNR with
-an ideal code (`jscc.baselines.fading.single_rate`, AVIF): 26 % at -5 dB to 9 % at 20 dB."""
+"""By `Grid.fading`: the scheme is one for an SNR below the mean one by these dB and this share of it.
+
+Where the fading is fast, that is what the code loses to it; where all of a frame has one gain, it is the outage of
+the best mean PSNR with an ideal code (`jscc.baselines.fading.single_rate`, AVIF): 26 % at -5 dB to 9 % at 20 dB.
+"""
 _CLIFF_DB = (6.0, 8.0, 9.0, 9.5, 10.0, 10.5, 11.0, 12.0, 14.0)
 
 
