@@ -70,7 +70,7 @@ def _part_lines(counted: list[Row]) -> Iterator[list[str]]:
 
 
 def message_bytes(results: Results) -> str:
-    """Mean bytes of every message."""
+    """Mean bytes of every message; none went to the encoder for a frame that was there."""
     ways = [(hop, way) for hop in hop_names(results.rows) for way in ("in", "out")]
     lines = [[series.name, *(_mean_bytes(series.rows, *way) for way in ways)] for series in shown_series(results.rows)]
     header = ["method", *(f"{_shown(hop)} {way}" for hop, way in ways)]
@@ -78,5 +78,6 @@ def message_bytes(results: Results) -> str:
 
 
 def _mean_bytes(rows: list[Row], hop: str, way: str) -> str:
-    sizes = [getattr(row.named_hops[hop], f"bytes_{way}") for row in rows if hop in row.named_hops]
+    records = [row.named_hops[hop] for row in rows if hop in row.named_hops]
+    sizes = [getattr(record, f"bytes_{way}") for record in records if record.bytes_in]
     return f"{np.mean(sizes):.0f}" if sizes else MISSING
