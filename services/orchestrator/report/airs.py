@@ -96,7 +96,7 @@ def _lines(series: Series) -> Iterator[list[str]]:
         yield [
             series.name,
             f"{series.rho:.4f}",
-            percent(sum(row.pilot_uses or 0 for row in rows), sum(row.channel_uses for row in rows)),
+            f"{100 * sum(row.pilot_uses or 0 for row in rows) / sum(row.channel_uses for row in rows):.2f} %",
             f"{snr_db:g}",
             str(len({(row.dataset, row.image) for row in rows})),
             str(len({row.draw for row in rows})),

@@ -109,11 +109,11 @@ def all_points(spec: SweepSpec, images: Sequence[ImageRef], routes: Mapping[str,
     kinds = [_kind(name, routes[name], spec.options, air) for air in spec.airs for name in spec.methods]
     points = [
         Point(kind, image, snr_db, draw, above_db)
-        for draw in range(spec.draws)
         for above_db in spec.told_above_db
         for snr_db in spec.snr_db
         for kind in kinds
         for image in images
+        for draw in range(spec.draws)  # one after the other: they share what is encoded
     ]
     if spec.studies:
         points += [point for name in spec.methods for point in _study_points(name, routes[name], images, spec)]

@@ -11,6 +11,7 @@ from jscc.data import Dataset
 from jscc.images import encode_png
 from jscc.machine import cores
 from jscc.wire.errors import LinkError
+from services.orchestrator.link.frames import FrameMemory
 from services.orchestrator.link.transmission import Engine, Transmission
 from services.orchestrator.results.database import when_free
 from services.orchestrator.results.faults import StoreError
@@ -75,6 +76,7 @@ class Sweep:
         self.total, self._done = len(plan.points), len(plan.points) - len(self._left)
         self._estimate = Estimate(Counter(point.kind for point in self._left))
         self._started = Counter[str]()
+        self._frames = FrameMemory()
         self._messages: asyncio.Queue[str] = asyncio.Queue()
         digests = {name: route.digest for name, route in self._routes.items()}
         self.recovery = Recovery(engine.link, self.spec.patience_s, digests, self._say, self._messages.put_nowait)
@@ -168,7 +170,7 @@ class Sweep:
         for _ in range(MAX_ATTEMPTS):
             outages = self.recovery.outages
             try:
-                transmission = await self._engine.transmit(job, point.image.path)
+                transmission = await self._engine.transmit(job, point.image.path, frames=self._frames)
             except LinkError as error:
                 if not error.is_outage:
                     raise SweepError(f"{job.request_id}: {error}") from error

@@ -45,7 +45,7 @@ def test_a_section_says_how_quality_scatters() -> None:
     cells = [
         "deepjscc",
         "0.2500",
-        "1.0 %",
+        "1.00 %",
         "0",
         "2",
         "2",
