@@ -41,7 +41,7 @@ class HeaderReach(NamedTuple):
 _REACHES = {
     "none": HeaderReach(Reach(0), Reach(0)),
     "fast": HeaderReach(Reach(4), Reach(3)),
-    "block": HeaderReach(Reach(15, 0.8), Reach(7.5, 0.65)),
+    "block": HeaderReach(Reach(11, 0.8), Reach(6, 0.7)),
 }
 """By `Grid.fading`. Where gains differ many times in a frame, codes see their mean, and need a little more than without
 fading. Where all of a frame has one gain, more strength means fewer lost images and less power for all: the best of

@@ -36,7 +36,7 @@ class Protection(NamedTuple):
 PROTECTION = {
     "none": Protection(Reach(2), Reach(0)),
     "fast": Protection(Reach(4), Reach(3)),
-    "block": Protection(Reach(9.5, 0.65), Reach(6, 0.4)),
+    "block": Protection(Reach(7, 0.6), Reach(6, 0.5)),
 }
 """By `Grid.fading`."""
 BASE_SHARE = 0.25

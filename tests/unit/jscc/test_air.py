@@ -42,7 +42,7 @@ def test_what_is_not_asked_for_follows_from_the_channel(
         (AirSpec("noiseless"), "noiseless"),
         (AirSpec("awgn", ChosenOptions({"papr_db": 8.0})), "awgn:papr_db=8.0"),
         (AirSpec("awgn", grid=Grid(pilots=4), csi="pilots"), "awgn:csi=pilots,pilots=4"),
-        (AirSpec("rayleigh", grid=Grid("block", pilots=32), csi="pilots"), "rayleigh"),
+        (AirSpec("rayleigh", grid=Grid("block", pilots=64), csi="pilots"), "rayleigh"),
         (AirSpec("rayleigh", grid=Grid("block"), csi="perfect"), "rayleigh:csi=perfect"),
         (AirSpec("rayleigh"), "rayleigh:told=none,csi=none"),
         (
