@@ -26,7 +26,7 @@ from services.orchestrator.link.star import Star
 from services.orchestrator.link.transmission import Engine
 from services.orchestrator.results.rows import Row, air_fields
 from services.orchestrator.results.store import Store
-from services.orchestrator.sweep.plan import Plan, all_points, evenly_spread, shown_image
+from services.orchestrator.sweep.plan import Plan, all_points, evenly_spread, repeated, shown_image
 from services.orchestrator.sweep.recovery import SweepError
 from services.orchestrator.sweep.run import Sweep
 from services.orchestrator.sweep.spec import SweepSpec
@@ -184,6 +184,15 @@ async def test_a_sweep_resumes_after_the_rows_that_are_there(engine: Engine, sto
     await progress.aclose()
     assert (first.done, first.total) == (5, 24)
     assert "5 of 24" in first.message
+
+
+def test_draws_follow_each_other_and_all_but_the_first_find_their_frame(engine: Engine, store: Store) -> None:
+    """A frame is of all but the draw; if the first draw is done, the second has none."""
+    points = sweep(engine, spec(draws=3, told_above_db=(0.0, 1.0)), store).plan.points
+    assert [point.draw for point in points] == [0, 1, 2] * 24
+    assert [point.draw for point in repeated(points)] == [1, 2] * 24
+    assert [point.draw for point in repeated([point for point in points if point.draw])] == [2] * 24
+    assert repeated([point for point in points if not point.draw]) == []
 
 
 async def test_rows_of_other_pixels_do_not_count(engine: Engine, store: Store) -> None:
