@@ -21,6 +21,7 @@ from jscc.wire import convert
 from jscc.wire.client import Client
 from jscc.wire.v1 import symbols_pb2 as pb
 from services.orchestrator.link.addresses import Addresses
+from services.orchestrator.link.airs import airs_of
 from services.orchestrator.link.routes import Route, RouteError
 from services.orchestrator.link.star import Star
 from services.orchestrator.link.transmission import Engine
@@ -218,7 +219,7 @@ def test_air_is_a_part_of_what_tells_transmissions_apart(engine: Engine, store: 
     """3 images, 2 methods, 2 SNRs, 2 draws over three kinds of air: of awgn all is there, of the others a draw."""
     for point in POINTS:
         store.add(row(*point))
-    pilots = AirSpec("rayleigh", grid=Grid("block", pilots=32), csi="pilots")
+    (pilots,) = airs_of(["rayleigh"])
     genie = AirSpec("rayleigh", grid=Grid("block"), csi="perfect")
     asked = spec(airs=(AWGN, pilots, genie))
     found = sweep(engine, asked, store)
