@@ -110,7 +110,7 @@ def test_services_and_link_compute_the_same(
     decode = decoder_pb2.DecodeRequest(context=context, size=size, state=state.state, grid=wire_grid)
     answer, image = ask(services.decoder.decode, decode, y, decoder_pb2.DecodeResponse)
     assert answer.lost == expected.lost[0]
-    assert answer.lost == "" or (fades and name in ("nobody", "pilots over moving gains"))
+    assert answer.lost != "header" or (fades and name in ("nobody", "pilots over moving gains"))
     off = np.abs(image - (expected.x_hat[0] * 255).permute(1, 2, 0).numpy())
     assert off.max() < 0.51
 

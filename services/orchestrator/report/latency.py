@@ -48,14 +48,9 @@ def _counted(series: Series) -> list[Row]:
     return [row for row in series.rows if not row.warm_up]
 
 
-def _has_old_frame(row: Row) -> bool:
-    """Whether nothing went to the encoder, as the frame had been encoded for another draw."""
-    return row.warm_up and "encoder" in row.named_hops and not row.named_hops["encoder"].bytes_in
-
-
 def _method_parts(series: Series) -> str:
     counted = _counted(series)
-    of_old_frames = sum(_has_old_frame(row) for row in series.rows)
+    of_old_frames = sum(row.warm_up and row.has_old_frame for row in series.rows)
     left_out = f"{count(len(series.rows) - len(counted) - of_old_frames, 'warm-up transmission')} left out"
     left_out += f", {of_old_frames} of frames that were there" if of_old_frames else ""
     if not counted:

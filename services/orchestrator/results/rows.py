@@ -161,6 +161,11 @@ class Row:
         return ImageKey(self.dataset, self.image, self.image_digest)
 
     @property
+    def has_old_frame(self) -> bool:
+        """Whether nothing went to the encoder, as the frame had been encoded for another draw."""
+        return any(hop.hop == "encoder" and not hop.bytes_in for hop in self.hops)
+
+    @property
     def codec_ns(self) -> int:
         """The orchestrator's packing and unpacking of all hops' messages."""
         return sum(hop.codec_ns for hop in self.hops)

@@ -120,6 +120,17 @@ def all_points(spec: SweepSpec, images: Sequence[ImageRef], routes: Mapping[str,
     return list(dict.fromkeys(points))
 
 
+def repeated(points: Iterable[Point]) -> list[Point]:
+    """Return those of points whose frame another of them has had encoded, sent in their order."""
+    found, frames = [], set()
+    for point in points:
+        frame = point._replace(draw=0)
+        if point.draw and frame in frames:
+            found.append(point)
+        frames.add(frame)
+    return found
+
+
 def _check_options(options: Mapping[str, Any], routes: Iterable[Route]) -> None:
     known = {name for route in routes for name in route.defaults}
     for name in options:
