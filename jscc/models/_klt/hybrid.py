@@ -34,7 +34,7 @@ class Protection(NamedTuple):
 
 
 PROTECTION = {
-    "none": Protection(Reach(2), Reach(0)),
+    "none": Protection(Reach(1), Reach(0)),
     "fast": Protection(Reach(4), Reach(3)),
     "block": Protection(Reach(7, 0.6), Reach(6, 0.5)),
 }
