@@ -228,7 +228,7 @@ def _from_1(database: sqlite3.Connection, _: Mapping[str, str]) -> None:
 
 
 def _from_3(database: sqlite3.Connection, _: Mapping[str, str]) -> None:
-    """Rows tell their frame: nothing had pilots, and no transmitter was told of fading. References are of white noise."""
+    """Rows tell their frame: nothing had pilots, no transmitter was told of fading; references are of white noise."""
     for table, columns in (("results", _PLAIN_AIR), ("computed", _WHITE_NOISE)):
         there = _columns(database, table)
         for name, value in columns.items():
