@@ -423,7 +423,9 @@ def test_a_run_without_cards_goes_by_names_and_parameters(made: Results) -> None
 
 def test_every_curve_of_a_reference_has_an_honest_label() -> None:
     styles = Styles(Results())
-    assert set(computed.LABELS) == {name for names in computed.CURVES.values() for name in names}
+    every = {name for names in (*computed.CURVES.values(), *computed.FADING_CURVES.values()) for name in names}
+    assert set(computed.LABELS) == set(computed.BRIEF) == every
+    assert len(set(computed.BRIEF.values())) == len(every)
     assert styles.of("jpeg_adaptive").label == "JPEG + ideal code, rate-adaptive"
     assert styles.of("jpeg_fixed").label == f"JPEG + ideal code, fixed rate (for {computed.DESIGN_SNR_DB:g} dB)"
     assert styles.of("gaussian_variance").label == "Gaussian source, image's variance (no bound on images)"
