@@ -32,7 +32,7 @@ LINES_NOTE = (
     "Digital lines have an ideal code, and receivers that know every gain for nothing; they meet the gains that the"
     " methods met. Differences are paired, with their 95 % intervals: common images, draws averaged first."
 )
-_CSI_WORDS = {
+CSI_WORDS = {
     "pilots": "gains estimated from pilots",
     "perfect": "gains told by a genie",
     "none": "gains not known to the receiver",
@@ -97,7 +97,7 @@ def _section(air: AirSpec, part: Results) -> str:
     lines = [line for series in (*sent, *computed) for line in _lines(series)]
     header = ["PSNR (dB)", "rho", "pilots", "SNR (dB)", "images", "draws", "mean"]
     header += [*(f"{percentile} %" for percentile in PERCENTILES), f"below {POOR_DB:g} dB", "lost"]
-    words = "" if air.grid.fading == "none" and air.csi == "none" else f"; {_CSI_WORDS[air.csi]}"
+    words = "" if air.grid.fading == "none" and air.csi == "none" else f"; {CSI_WORDS[air.csi]}"
     note = (
         f"{count(len(part.rows), 'transmission')}{words}. Pilots are in rho. Mean ± standard error over the images,"
         " each with the mean of its draws; the rest is of all images and draws."
