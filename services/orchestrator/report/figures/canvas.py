@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -83,6 +83,10 @@ def legend_height_in(styles: Collection[Style]) -> float:
     return LEGEND_LINE_IN * ((short + 1) // 2 + len(labels) - short) + 0.1
 
 
+FROM_LEFT: Mapping[str, Any] = {"x": 0.0, "ha": "left"}
+"""Where titles begin that are wider than axes with labels on their right."""
+
+
 class End(NamedTuple):
     """The end of a curve, in the units of its axes, and what stands beside it."""
 
@@ -127,7 +131,14 @@ def label_ends(axes: Axes, ends: Iterable[End], height_in: float) -> None:
             va="center",
             color=end.color,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": end.color, "linewidth": 0.4, "shrinkA": 1, "shrinkB": 2},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": end.color,
+                "linewidth": 0.4,
+                "relpos": (0.0, 0.5),
+                "shrinkA": 1,
+                "shrinkB": 2,
+            },
         )
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from jscc.baselines.curves import GAUSSIAN
 from services.orchestrator.report.differences import compared, paired
 from services.orchestrator.report.figures.canvas import (
+    FROM_LEFT,
     NoDataError,
     end_of,
     label_ends,
@@ -55,13 +56,13 @@ def draw(results: Results) -> Figure:
             _plot(axes, _points(item, rival, sent_db), styles.of(item.variant), shift_db)
         axes.axhline(0, color="black", linewidth=0.6)
         axes.set_ylabel("PSNR difference (dB)")
-        axes.set_title(f"{rho_text(panel[0].rho)}: less {styles.of(rival.variant).label}")
+        axes.set_title(f"{rho_text(panel[0].rho)}: less {styles.of(rival.variant).label}", **FROM_LEFT)
         means = [(item, _points(item, rival, sent_db)) for item in panel]
         ends = ({snr_db: mean.mean for snr_db, mean in points.items()} for _, points in means)
         styled = zip(ends, (styles.of(item.variant) for item in panel), strict=True)
         label_ends(axes, [end_of(points, style) for points, style in styled], height_in)
     tick_snrs(grid[-1, 0], sent_db)
-    grid[-1, 0].set_xlabel("SNR (dB); 95 % intervals of paired differences")
+    grid[-1, 0].set_xlabel("SNR (dB); 95 % intervals of paired differences", loc="left")
     return figure
 
 

@@ -10,6 +10,7 @@ from jscc.baselines.curves import ERGODIC, FADING_CODECS
 from services.orchestrator.report.airs import CSI_WORDS, fading_lines, parts
 from services.orchestrator.report.figures.canvas import (
     AXIS_LABELS,
+    FROM_LEFT,
     NoDataError,
     end_of,
     label_ends,
@@ -20,6 +21,7 @@ from services.orchestrator.report.figures.canvas import (
     tick_snrs,
 )
 from services.orchestrator.report.figures.quality import errors
+from services.orchestrator.report.markdown import count
 from services.orchestrator.report.series import Series, by_rate, curve, image_of, main_series
 from services.orchestrator.report.style import Styles
 from services.orchestrator.results.store import Results
@@ -49,11 +51,11 @@ def draw(results: Results) -> Figure:
             plot(axes, curve(item, "psnr_db"), own.of(item.variant))
             errors(axes, item, "psnr_db", own.of(item.variant).color)
         axes.set_ylabel(AXIS_LABELS["psnr_db"])
-        axes.set_title(title(air, panel))
+        axes.set_title(title(air, panel), **FROM_LEFT)
         label_ends(axes, [end_of(curve(item, "psnr_db"), own.of(item.variant)) for item in panel], height_in)
     tick_snrs(grid[-1, 0], [snr_db for _, _, panel in panels for item in panel for snr_db in curve(item, "psnr_db")])
     dashed = any(not item.rows for _, _, panel in panels for item in panel)
-    grid[-1, 0].set_xlabel("mean SNR (dB)" + ("; dashed: image file, ideal code, gains known" if dashed else ""))
+    grid[-1, 0].set_xlabel("mean SNR (dB)" + ("; AVIF, JPEG: ideal code, gains known" if dashed else ""), loc="left")
     return figure
 
 
@@ -94,10 +96,11 @@ def shown(air: AirSpec, part: Results) -> list[Series]:
 
 
 def title(air: AirSpec, panel: Sequence[Series]) -> str:
-    """Say what was measured: rate, kind of fading, what the receiver knows, images and draws."""
+    """Say what was measured: kind of fading, rate, images and draws, what the receiver knows."""
     rows = [row for item in panel for row in item.rows]
     images, draws = len({image_of(row) for row in rows}), len({row.draw for row in rows})
     datasets = ", ".join(sorted({row.dataset for row in rows}))
     rho = rho_text(sum(row.rho for row in rows) / len(rows))
-    sizes = f"{datasets}, {images} image{'' if images == 1 else 's'} x {draws} draw{'' if draws == 1 else 's'}"
-    return f"{_NAMES[is_still(air)]}, {CSI_WORDS[air.csi]}\n{rho}: {sizes}, {air}"
+    options = f", {air.options}" if air.options else ""
+    first = f"{_NAMES[is_still(air)]} ({air.channel}{options}), {rho}"
+    return f"{first}\n{datasets}, {count(images, 'image')} x {count(draws, 'draw')}, {CSI_WORDS[air.csi]}"

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from services.orchestrator.report.figures.canvas import (
     AXIS_LABELS,
+    FROM_LEFT,
     NoDataError,
     end_of,
     facts,
@@ -68,17 +69,17 @@ def draw(results: Results, metric: str) -> Figure:
             errors(axes, item, metric, styles.of(item.variant).color)
             lost += _count_lost(axes, item, curve(item, metric), sent_db, styles.of(item.variant).color)
         axes.set_ylabel(AXIS_LABELS[metric])
-        axes.set_title(f"{rho_text(_rho(panel))}: {facts(panel, _images(panel))}")
+        axes.set_title(f"{rho_text(_rho(panel))}: {facts(panel, _images(panel))}", **FROM_LEFT)
         label_ends(axes, [end_of(curve(item, metric), styles.of(item.variant)) for item in panel], height_in)
     tick_snrs(grid[-1, 0], sent_db)
-    grid[-1, 0].set_xlabel("SNR (dB)" + (_LOST if lost else "") + _words(shown))
+    grid[-1, 0].set_xlabel("SNR (dB)" + (_LOST if lost else "") + _words(shown), loc="left")
     return figure
 
 
 def _words(shown: Collection[Series]) -> str:
     """Say what the labels of references are short for."""
-    words = "\nideal: image file with an ideal code, rate follows SNR"
-    halved = "; halved where better"
+    words = "\nideal: image file, ideal code, rate follows SNR"
+    halved = "\nhalved: at half the resolution where that is better"
     names = [item.variant for item in shown]
     if not any(name.endswith("_adaptive") for name in names):
         return ""

@@ -13,6 +13,7 @@ from jscc.rates import same_rate
 from services.orchestrator.report.airs import fading_lines, parts
 from services.orchestrator.report.figures.canvas import (
     AXIS_LABELS,
+    FONT_PT,
     End,
     NoDataError,
     facts,
@@ -131,8 +132,9 @@ def _draw(air: AirSpec, panels: Sequence[Panel]) -> Figure:
     for axes in grid[:, 0]:
         axes.set_ylabel(AXIS_LABELS["psnr_db"])
     name = air.channel.upper() if str(air) == "awgn" else str(air)
-    figure.suptitle(f"{facts([], panels[0].images)}, {name}; beside the lines: SNR that was told, dashed: the truth")
-    figure.supxlabel("true SNR (dB)")
+    words = "beside the lines: SNR that was told (dB); dashed: the truth"
+    figure.suptitle(f"{facts([], panels[0].images)}, {name}\n{words}", fontsize=FONT_PT)
+    figure.supxlabel("true SNR (dB)", fontsize=FONT_PT)
     return figure
 
 

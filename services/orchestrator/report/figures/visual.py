@@ -90,7 +90,7 @@ def _tile(results: Results, received: ReceivedPicture, label: str) -> Tile:
     scored = received.scored
     every: list[Scored] = [*results.rows, *results.references]
     rates = {f"{item.rho:.2g}" for item in every}
-    lines = textwrap.wrap(label, 26) + ([rho_text(scored.rho)] if len(rates) > 1 else [])
+    lines = textwrap.wrap(label, 26, break_on_hyphens=False) + ([rho_text(scored.rho)] if len(rates) > 1 else [])
     psnr = "" if scored.psnr_db is None else f"{scored.psnr_db:.1f} dB"
     lpips = "" if scored.lpips is None else f" / {scored.lpips:.3f}"
     return Tile("\n".join([*lines, psnr + lpips]), pixels_of(received.png))

@@ -136,9 +136,10 @@ def test_each_kind_of_fading_has_a_panel_with_its_lines(made: Results) -> None:
     assert points_of(fast, "KLT-JSCC") == pytest.approx({at: 27.0 + 0.6 * at for at in SNRS_DB})
     single = points_of(still, "AVIF + ideal code, best single rate")
     assert single == pytest.approx({at: (3 * (22.0 + 0.6 * at) + 12.0) / 4 for at in SNRS_DB})
-    assert still.get_title().startswith("One gain per image, gains estimated from pilots\n")
-    assert fast.get_title().startswith("Fast fading, gains told by a genie\n")
-    assert "2 images x 4 draws" in still.get_title()
+    assert still.get_title().startswith("One gain per image (rayleigh), ")
+    assert still.get_title().endswith("\nkodak, 2 images x 4 draws, gains estimated from pilots")
+    assert fast.get_title().startswith("Fast fading (rayleigh, coherence=1), ")
+    assert fast.get_title().endswith("gains told by a genie")
 
 
 def test_colours_are_those_of_the_other_figures(made: Results) -> None:
