@@ -18,7 +18,7 @@ CSIS = ("pilots", "perfect", "none")
 """What a receiver knows of the gains: it estimates them from pilots; a genie tells them; nothing."""
 STEADY = ("awgn", "noiseless")
 """Channels that are known not to fade before they are loaded."""
-_PILOTS_OF_A_FRAME = 32
+_PILOTS_OF_A_FRAME = 64
 _BLOCK_PER_PILOT = 32
 _MOVING_BLOCK_PER_PILOT = 16
 """Of moving gains, of which a block takes one for all, so that blocks are short."""

@@ -19,6 +19,7 @@ MARGIN_STEPS_PER_DB = 4
 MAX_MARGIN_DB = 60
 _POWER_FLOOR = 1e-12
 _LEAST_SIGNAL = 1e-6
+_REACH_UNIT = 1024
 _SNR_STEP_DB = 10 * math.log10(2) / 16
 _NOISE_POWER_FLOOR = 1e-4
 _TWISTER_WORDS = 624
@@ -180,6 +181,26 @@ def snr_code_of(snr_db: float) -> int:
 def snr_code_below(code: Tensor, by_db: float) -> Tensor:
     """Return the code of an SNR that is lower by so many dB, or of the lowest."""
     return (code - round(by_db / _SNR_STEP_DB)).clamp_min(0)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """By how much something is made for a worse channel than told, margins apart: more where the told SNR is higher.
+
+    Attributes:
+        at_0_db: in dB where 0 dB are told.
+        per_db: more for each dB above.
+    """
+
+    at_0_db: float
+    per_db: float = 0.0
+
+    def steps(self, snr_code: Tensor) -> Tensor:
+        """Return it in steps of a margin, int64 [B] of at least 0, from codes [B] of told SNRs; by whole numbers."""
+        slope = round(self.per_db * _SNR_STEP_DB * MARGIN_STEPS_PER_DB * _REACH_UNIT)
+        above = (snr_code - snr_code_of(0.0)) * slope
+        steps = round(self.at_0_db * MARGIN_STEPS_PER_DB) + above.div(_REACH_UNIT, rounding_mode="floor")
+        return steps.clamp(0, MAX_MARGIN_DB * MARGIN_STEPS_PER_DB)
 
 
 def told_noise_power(snr_code: Tensor) -> Tensor:

@@ -96,7 +96,7 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
-class ChannelSettings:
+class AirSettings:
     """What the air does: an SNR per sample, uniform in [snr_low_db, snr_high_db], the mean one where it fades.
 
     Attributes:
@@ -274,7 +274,7 @@ class Recipe:
 
     method: MethodSettings
     data: DataSettings = field(default_factory=DataSettings)
-    channel: ChannelSettings = field(default_factory=ChannelSettings)
+    channel: AirSettings = field(default_factory=AirSettings)
     curriculum: tuple[StageSettings, ...] = ()
     loss: LossSettings = field(default_factory=LossSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)

@@ -32,7 +32,7 @@ _LEAST_SHARE_LOG10 = -5.0
 
 
 @dataclass(frozen=True, eq=False)
-class Received:
+class Realised:
     """What became of an image at given gains.
 
     Attributes:
@@ -62,14 +62,14 @@ class SingleRate:
     expected_db: float
     outage: float
 
-    def realised(self, power_gains: FloatArray, snr_db: float) -> Received:
+    def realised(self, power_gains: FloatArray, snr_db: float) -> Realised:
         """Return what becomes of it at gains |h|^2 [..., blocks], and a mean SNR that may be another than was told.
 
         Raises:
             ValueError: see `mutual_information`.
         """
         arrived = mutual_information(power_gains, snr_db) >= self.rate_bits
-        return Received(np.where(arrived, self.file_db, self.nothing_db), ~arrived)
+        return Realised(np.where(arrived, self.file_db, self.nothing_db), ~arrived)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class TwoLayer:
     expected_db: float
     outage: float
 
-    def realised(self, power_gains: FloatArray, snr_db: float) -> Received:
+    def realised(self, power_gains: FloatArray, snr_db: float) -> Realised:
         """Return what becomes of it at gains |h|^2 [..., blocks], and a mean SNR that may be another than was told.
 
         Raises:
@@ -103,7 +103,7 @@ class TwoLayer:
         first = of_both - of_second >= self.rates_bits[0]
         both = first & (of_second >= self.rates_bits[1])
         values_db = np.where(both, self.layers_db[1], np.where(first, self.layers_db[0], self.nothing_db))
-        return Received(values_db, ~first)
+        return Realised(values_db, ~first)
 
 
 def ergodic_db(curve: Curve, uses: int, snr_db: float) -> float:
@@ -134,7 +134,7 @@ def csit_db(curve: Curve, uses: int, outlook: Outlook) -> float:
     return float(np.mean(curve.psnr_db(uses * outlook.information_bits)))
 
 
-def csit_realised(curve: Curve, uses: int, power_gains: FloatArray, snr_db: float) -> Received:
+def csit_realised(curve: Curve, uses: int, power_gains: FloatArray, snr_db: float) -> Realised:
     """Return what becomes of an image whose rate follows gains |h|^2 [..., blocks]. Needs feedback.
 
     Args:
@@ -147,7 +147,7 @@ def csit_realised(curve: Curve, uses: int, power_gains: FloatArray, snr_db: floa
         ValueError: see `mutual_information`.
     """
     bits = uses * mutual_information(power_gains, snr_db)
-    return Received(curve.psnr_db(bits), bits < curve.sizes_bits[0])
+    return Realised(curve.psnr_db(bits), bits < curve.sizes_bits[0])
 
 
 def single_rate(curve: Curve, uses: int, outlook: Outlook) -> SingleRate:

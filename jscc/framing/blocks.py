@@ -67,10 +67,10 @@ class Target(NamedTuple):
     margin_code: Tensor
 
 
-def target(snr_code: Tensor, margin_code: Tensor, fading: str, worse_db: float) -> Target:
-    """Return the channel that bytes are made for which stand one that is worse than told by so much and the margin."""
+def target(snr_code: Tensor, margin_code: Tensor, fading: str, reach: signals.Reach) -> Target:
+    """Return the channel that bytes are made for which stand one that is worse than told by a reach and a margin."""
     below_db = _SCHEME_BELOW_DB[fading]
-    more = round((worse_db - below_db) * signals.MARGIN_STEPS_PER_DB)
+    more = reach.steps(snr_code) - round(below_db * signals.MARGIN_STEPS_PER_DB)
     return Target(signals.snr_code_below(snr_code, below_db), margin_code + more)
 
 

@@ -23,7 +23,7 @@ _LEAST_GAIN = 1e-6
 """Power of a gain from which on it counts as this much: in so deep a fade there is nothing but noise."""
 
 
-class Places(NamedTuple):
+class FramePlaces(NamedTuple):
     """Where the complex symbols of a frame are.
 
     Attributes:
@@ -38,7 +38,7 @@ class Places(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def places(grid: Grid, channel_uses: int) -> Places:
+def places(grid: Grid, channel_uses: int) -> FramePlaces:
     """Return the places of a frame of so many channel uses; the pilots of a block are evenly spread."""
     pairs = channel_uses // 2
     length = grid.coherence or max(pairs, 1)
@@ -48,7 +48,7 @@ def places(grid: Grid, channel_uses: int) -> Places:
         size = (pairs - block * length).clamp(max=length)
         count = size.clamp(max=grid.pilots)
         is_pilot = (within + 1) * count // size > within * count // size
-        return Places(block, is_pilot.nonzero().flatten(), (~is_pilot).nonzero().flatten())
+        return FramePlaces(block, is_pilot.nonzero().flatten(), (~is_pilot).nonzero().flatten())
 
 
 def with_pilots(grid: Grid, symbols: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ def equalised(grid: Grid, y: Tensor, state: ChannelState) -> tuple[Tensor, Chann
     return symbols[None, :data_uses], ChannelState(noise_power[None, :data_uses])
 
 
-def _estimate(grid: Grid, pairs: Tensor, where: Places, noise_power: Tensor) -> tuple[Tensor, Tensor]:
+def _estimate(grid: Grid, pairs: Tensor, where: FramePlaces, noise_power: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gain [blocks] of every block and the variance of its error."""
     of_pilot, blocks = where.block[where.pilots].to(pairs.device), int(where.block[-1]) + 1
     quotients = pairs[where.pilots.to(pairs.device)] / (1 + 1j)

@@ -72,7 +72,7 @@ class SendOptions(_contract.SendOptions):
             breaks down, 0..60 dB in steps of 0.25 dB. Where everything is linear, nothing breaks down.
     """
 
-    margin_db: float = 2.0
+    margin_db: float = 1.5
 
     def __post_init__(self) -> None:
         """Check ranges and steps."""

@@ -47,14 +47,16 @@ class Served:
     addresses: Addresses
     decoder: Service
     release: dict[str, threading.Event] = field(default_factory=dict)
+    computed: Counter[str] = field(default_factory=Counter)
 
 
-def held(service: Service, rpc: str, release: threading.Event) -> Service:
-    """Return a service that does what it is asked once it is released."""
+def held(service: Service, rpc: str, release: threading.Event, computed: Counter[str]) -> Service:
+    """Return a service that does what it is asked once it is released, and counts it."""
     pipeline = service.compute[rpc]
 
     def compute(requests: list[Any]) -> list[Any]:
         assert release.wait(TIMEOUT_S)
+        computed[rpc] += len(requests)
         return pipeline.compute(requests)
 
     return dataclasses.replace(service, compute={rpc: dataclasses.replace(pipeline, compute=compute)})
@@ -71,13 +73,14 @@ async def served(tiny_checkpoints: Path) -> AsyncIterator[Served]:
     release = {hop: threading.Event() for hop in services}
     for event in release.values():
         event.set()
+    computed = Counter[str]()
     async with AsyncExitStack() as open_services:
         ports = {}
         for hop, service in services.items():
-            slow = held(service, RPCS[hop], release[hop])
+            slow = held(service, RPCS[hop], release[hop], computed)
             ports[hop] = await open_services.enter_async_context(serving(slow, Binding("127.0.0.1:0", 8, False, 0)))
         encoder, channel, decoder = (f"127.0.0.1:{ports[hop]}" for hop in services)
-        yield Served(Addresses(encoder, channel, (decoder,)), services["decoder"], release)
+        yield Served(Addresses(encoder, channel, (decoder,)), services["decoder"], release, computed)
 
 
 @pytest.fixture
@@ -187,15 +190,20 @@ async def test_what_is_kept_of_a_sweep_is_told_and_left_as_it_is(
 async def test_a_sweep_over_several_airs_resumes_and_its_rows_are_made_again(
     served: Served, photos: Path, tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """2 images x 2 SNRs x 2 draws over each: the second command has the rows of the first, and adds its own."""
+    """2 images x 2 SNRs x 2 draws over each: the third command has the rows of the others, and adds its own.
+
+    With a third draw in one go every frame is encoded once, and the rows are those that are sent one by one.
+    """
     monkeypatch.setenv("JSCC_DATA", str(data_folder))
     asked = airs_of(["awgn,rayleigh:coherence=128,pilots=4,rayleigh:csi=perfect"])
     apart, whole = tmp_path / "apart", tmp_path / "whole"
     for some in (asked[2:], asked[:1], asked):
         await run_sweep(run_of(photos, apart, airs=some), served.addresses, Watcher(), 60)
-    await run_sweep(run_of(photos, whole, airs=asked[::-1]), served.addresses, Watcher(), 60)
+    served.computed.clear()
+    await run_sweep(run_of(photos, whole, airs=asked[::-1], draws=3), served.addresses, Watcher(), 60)
+    assert served.computed == {"Encode": 3 * 2 * 2, "Transmit": 3 * 2 * 2 * 3, "Decode": 3 * 2 * 2 * 3}
     with Store(apart / DATABASE) as first, Store(whole / DATABASE) as second:
-        rows, others = first.rows(), second.rows()
+        rows, others = first.rows(), [row for row in second.rows() if row.draw < 2]
         assert first.settings()["channels"] == [str(air) for air in asked]
     assert [arrived(row) for row in rows] == [arrived(row) for row in others]
     assert Counter(row.air for row in rows) == dict.fromkeys(asked, 8)

@@ -30,7 +30,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from PIL import Image
 
 from jscc.images import read_image
-from jscc.wire import codec
+from jscc.wire import codec, convert
 from jscc.wire.client import Client
 from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2, orchestrator_pb2
 from jscc.wire.v1 import symbols_pb2 as pb
@@ -102,6 +102,25 @@ def test_report_is_right(link: Link, photos: Path) -> None:
     assert 0 < ledger.header_share < 0.1
     assert ledger.peak_to_average_db > 3
     assert answer.report.lost == ""
+
+
+@pytest.mark.parametrize(("options", "csi"), [({"coherence": 64}, "pilots"), ({"csi": "perfect"}, "perfect")])
+def test_air_that_fades_is_asked_for_and_told(link: Link, photos: Path, options: dict[str, Any], csi: str) -> None:
+    """Of 27,456 channel uses, 4 of every block of 128 are pilots', and of the last half block."""
+    model = pb.ChannelModel(name="rayleigh", snr_db=20.0, options=convert.options_to_wire(options))
+    request = orchestrator_pb2.SendImageRequest(
+        channel=model, image_id="photo", image_file=(photos / "photo2.png").read_bytes()
+    )
+    raw = call(link["orchestrator"], "SendImage", request.SerializeToString())
+    report = orchestrator_pb2.SendImageResponse.FromString(raw).report
+    assert (report.csi, report.channel.name, report.ledger.channel_uses) == (csi, "rayleigh", 27_456)
+    assert report.ledger.pilot_uses == (4 * 215 if csi == "pilots" else 0)
+    assert (report.grid.fading, report.grid.coherence) == (("fast", 64) if csi == "pilots" else ("block", 0))
+    request.channel.options["pilots"].int_value = 64
+    request.channel.options["block"].int_value = 64
+    code, details = refusal(link["orchestrator"], "SendImage", request.SerializeToString())
+    assert code == INVALID
+    assert details == "channel rayleigh: pilots: 64 of a block of 64 complex symbols leave nothing"
 
 
 def parts_ns(report: orchestrator_pb2.TransmissionReport) -> list[int]:
@@ -254,13 +273,16 @@ def test_describe(link: Link) -> None:
 
 
 def test_run_sweep_streams_progress(link: Link) -> None:
-    request = orchestrator_pb2.RunSweepRequest(name="api", dataset="photos", methods=[METHOD], snr_db=[0, 10])
+    request = orchestrator_pb2.RunSweepRequest(
+        name="api", dataset="photos", methods=[METHOD], snr_db=[10], channels=["awgn,rayleigh"], mismatches_db=[0]
+    )
     with grpc.insecure_channel(link["orchestrator"].address) as channel:
         stream = channel.unary_stream("/jscc.wire.v1.OrchestratorService/RunSweep")(request.SerializeToString())
         answers = [orchestrator_pb2.RunSweepResponse.FromString(raw) for raw in stream]
     assert [answer.done for answer in answers] == sorted(answer.done for answer in answers)
     assert (answers[-1].done, answers[-1].total) == (8, 8)
     assert "PSNR" in answers[-1].summary_md
+    assert "## Over rayleigh\n" in answers[-1].summary_md
     assert answers[-2].summary_md == ""
 
 

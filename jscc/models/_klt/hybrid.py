@@ -23,16 +23,21 @@ from jscc.framing.frame import Air
 from jscc.models._klt import classes
 from jscc.models._klt.classes import LEVELS
 from jscc.models._klt.quantiser import LEAST_RATIO, ROWS, Quantiser, row_of
+from jscc.signals import Reach
 
 
 class Protection(NamedTuple):
-    """By how much the two parts are made for a worse channel than told, margins apart, in dB."""
+    """By how much the two parts are made for a worse channel than told, margins apart."""
 
-    base_db: float
-    rest_db: float
+    base: Reach
+    rest: Reach
 
 
-PROTECTION = {"none": Protection(2, 0), "fast": Protection(4, 3), "block": Protection(16, 10)}
+PROTECTION = {
+    "none": Protection(Reach(1), Reach(0)),
+    "fast": Protection(Reach(4), Reach(3)),
+    "block": Protection(Reach(7, 0.6), Reach(6, 0.5)),
+}
 """By `Grid.fading`."""
 BASE_SHARE = 0.25
 """Of the bits, at most, are in the base."""
@@ -94,7 +99,7 @@ class Digital(NamedTuple):
 
 def digital_of(air: Air, sizes: tuple[Tensor, Tensor], margin_code: Tensor) -> Digital:
     """Return how bits are sent: of the base and of the rest, so many bytes [B] each."""
-    targets = [blocks.target(air.snr_code, margin_code, air.fading, by_db) for by_db in PROTECTION[air.fading]]
+    targets = [blocks.target(air.snr_code, margin_code, air.fading, reach) for reach in PROTECTION[air.fading]]
     costs = [blocks.cost(size, *target) for size, target in zip(sizes, targets, strict=True)]
     base, rest = (blocks.Cost(it.uses, it.energy / air.gain.square()) for it in costs)
     return Digital(sizes, (targets[0], targets[1]), (base, rest))
@@ -246,9 +251,9 @@ def _receive(places: tuple[slice, slice], digital: Digital, row: int, y: Tensor,
 def lost_in_training(air: Air, margin_code: Tensor, noise_power: Tensor) -> tuple[Tensor, Tensor]:
     """Return whether base and rest, [B] each, are lost to symbols of noise power [B, k], whose mean SNR decides."""
     noise_power = 1 / (1 / noise_power).mean(1)
-    margin_db = margin_code.double() / signals.MARGIN_STEPS_PER_DB
+    steps = (margin_code + reach.steps(air.snr_code) for reach in PROTECTION[air.fading])
     base, rest = (
-        noise_power > air.noise_power * torch.pow(10, (by_db + margin_db) / 10) * _SLACK
-        for by_db in PROTECTION[air.fading]
+        noise_power > air.noise_power * torch.pow(10, step / signals.MARGIN_STEPS_PER_DB / 10) * _SLACK
+        for step in steps
     )
     return base, rest

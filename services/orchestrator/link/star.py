@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
+from jscc.images import pixel_digest
 from jscc.options import ChosenOptions
 from jscc.serving import tensors
 from jscc.wire import codec, convert
@@ -11,6 +12,7 @@ from jscc.wire.timing import HopRecord
 from jscc.wire.v1 import channel_pb2, decoder_pb2, encoder_pb2
 from jscc.wire.v1 import symbols_pb2 as pb
 from services.orchestrator.link.addresses import Addresses
+from services.orchestrator.link.frames import Encoded, FrameMemory
 from services.orchestrator.link.job import Job
 from services.orchestrator.link.routes import RouteTable, match
 from services.orchestrator.link.waiting import Step
@@ -30,6 +32,7 @@ class Delivery:
         lost: what was lost, as the decoder said: "header", "payload" or "".
         noise_digest: of the realisation.
         hops: records of encoder, channel and decoder.
+        is_old_frame: whether the symbols had been encoded for another draw; nothing tells the time of that.
     """
 
     pixels: codec.Array
@@ -41,6 +44,7 @@ class Delivery:
     lost: str
     noise_digest: str
     hops: tuple[HopRecord, ...]
+    is_old_frame: bool = False
 
 
 class Star:
@@ -112,13 +116,16 @@ class Star:
         described = zip(self._decoders, self.descriptions[2:], strict=True)
         self.table = match(encoder.description, described)
 
-    async def send(self, job: Job, pixels: codec.Array, step: Step | None = None) -> Delivery:
+    async def send(
+        self, job: Job, pixels: codec.Array, step: Step | None = None, frames: FrameMemory | None = None
+    ) -> Delivery:
         """Send one image.
 
         Args:
             job: method, channel, seed, options.
             pixels: uint8 [H, W, 3].
             step: told which service is at work.
+            frames: where the frame is looked for, but for the first draw, and kept; None to encode in any case.
 
         Raises:
             RouteError: the method is not served.
@@ -139,15 +146,13 @@ class Star:
             context=context, told_snr_db=job.told_snr_db, options=send_options, grid=grid
         )
         step.what = f"the encoder at {self._encoder.address} to encode"
-        sent, s, encoder_hop = await self._encoder.exchange(
-            "Encode", (encode, pixels), encoder_pb2.EncodeResponse, job.timeout_s
-        )
+        sent, is_old = await self._encoded(job, encode, pixels, frames)
         transmit = channel_pb2.TransmitRequest(
             context=context, channel=_channel(job), with_gains=job.air.csi == "perfect"
         )
         step.what = f"the channel at {self._channel.address} to transmit"
         arrived, y, channel_hop = await self._channel.exchange(
-            "Transmit", (transmit, s), channel_pb2.TransmitResponse, job.timeout_s
+            "Transmit", (transmit, sent.symbols), channel_pb2.TransmitResponse, job.timeout_s
         )
         context.method = route.name
         decode = decoder_pb2.DecodeRequest(
@@ -161,13 +166,34 @@ class Star:
             pixels=received,
             method=route.name,
             options=route.chosen(job.options),
-            transmitter_digest=sent.checkpoint_digest,
+            transmitter_digest=sent.answer.checkpoint_digest,
             receiver_digest=decoded.checkpoint_digest,
-            ledger=sent.ledger,
+            ledger=sent.answer.ledger,
             lost=decoded.lost,
             noise_digest=arrived.noise_digest,
-            hops=(encoder_hop, channel_hop, decoder_hop),
+            hops=(sent.hop, channel_hop, decoder_hop),
+            is_old_frame=is_old,
         )
+
+    async def _encoded(
+        self, job: Job, request: encoder_pb2.EncodeRequest, pixels: codec.Array, frames: FrameMemory | None
+    ) -> tuple[Encoded, bool]:
+        """Return a frame, and whether it had been encoded for another draw."""
+
+        async def encode() -> Encoded:
+            answer = await self._encoder.exchange(
+                "Encode", (request, pixels), encoder_pb2.EncodeResponse, job.timeout_s
+            )
+            return Encoded(*answer)
+
+        if frames is None:
+            return await encode(), False
+        asked = encoder_pb2.EncodeRequest()
+        asked.CopyFrom(request)
+        asked.context.ClearField("request_id")
+        asked.context.ClearField("seed")  # of the air: a transmitter draws nothing
+        key = asked.SerializeToString(deterministic=True), pixel_digest(pixels)
+        return await frames.frame(key, encode, may_be_old=job.draw > 0)
 
 
 def _size(pixels: codec.Array) -> pb.ImageSize:

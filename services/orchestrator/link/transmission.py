@@ -15,6 +15,7 @@ from jscc.quality.lpips import Lpips
 from jscc.quality.scores import Scores, score
 from jscc.signals import bandwidth_ratio
 from jscc.wire.codec import Array
+from services.orchestrator.link.frames import FrameMemory
 from services.orchestrator.link.job import Job
 from services.orchestrator.link.star import Delivery, Star
 from services.orchestrator.link.vigil import Vigil
@@ -91,13 +92,16 @@ class Engine:
         pixels = await self._in_thread(lambda: read_image(source))
         await self._in_thread(lambda: score(pixels, pixels, self.lpips))
 
-    async def transmit(self, job: Job, source: Path | bytes, step: Step | None = None) -> Transmission:
+    async def transmit(
+        self, job: Job, source: Path | bytes, step: Step | None = None, frames: FrameMemory | None = None
+    ) -> Transmission:
         """Read, send and score one image.
 
         Args:
             job: what to do with it.
             source: the image file or its bytes.
             step: told what is under way.
+            frames: what was encoded for other draws, see `Star.send`.
 
         Raises:
             ImageError: the file is no image within the limits.
@@ -110,7 +114,7 @@ class Engine:
         begun_ns = watch.last_ns
         original = await self._in_thread(lambda: read_image(source))
         load_ns = watch.lap_ns()
-        sending = self.link.send(job, original, step)
+        sending = self.link.send(job, original, step, frames)
         delivery = await (self._vigil.over(sending) if self._vigil else sending)
         watch.lap_ns()
         step.what = "the scoring of"

@@ -159,7 +159,7 @@ def _lines(series: Series) -> Iterator[list[str]]:
         yield [
             series.name,
             f"{series.rho:.4f}",
-            percent(sum(row.pilot_uses or 0 for row in rows), sum(row.channel_uses for row in rows)),
+            f"{100 * sum(row.pilot_uses or 0 for row in rows) / sum(row.channel_uses for row in rows):.2f} %",
             f"{snr_db:g}",
             str(len({image_of(item) for item in scored})),
             str(len({item.draw for item in scored})),

@@ -50,7 +50,9 @@ def _counted(series: Series) -> list[Row]:
 
 def _method_parts(series: Series) -> str:
     counted = _counted(series)
-    left_out = f"{count(len(series.rows) - len(counted), 'warm-up transmission')} left out"
+    of_old_frames = sum(row.warm_up and row.has_old_frame for row in series.rows)
+    left_out = f"{count(len(series.rows) - len(counted) - of_old_frames, 'warm-up transmission')} left out"
+    left_out += f", {of_old_frames} of frames that were there" if of_old_frames else ""
     if not counted:
         return f"{series.name}: {left_out}, no other"
     lines = list(_part_lines(counted))
@@ -70,7 +72,7 @@ def _part_lines(counted: list[Row]) -> Iterator[list[str]]:
 
 
 def message_bytes(results: Results) -> str:
-    """Mean bytes of every message."""
+    """Mean bytes of every message; none went to the encoder for a frame that was there."""
     ways = [(hop, way) for hop in hop_names(results.rows) for way in ("in", "out")]
     lines = [[series.name, *(_mean_bytes(series.rows, *way) for way in ways)] for series in shown_series(results.rows)]
     header = ["method", *(f"{_shown(hop)} {way}" for hop, way in ways)]
@@ -78,5 +80,6 @@ def message_bytes(results: Results) -> str:
 
 
 def _mean_bytes(rows: list[Row], hop: str, way: str) -> str:
-    sizes = [getattr(row.named_hops[hop], f"bytes_{way}") for row in rows if hop in row.named_hops]
+    records = [row.named_hops[hop] for row in rows if hop in row.named_hops]
+    sizes = [getattr(record, f"bytes_{way}") for record in records if record.bytes_in]
     return f"{np.mean(sizes):.0f}" if sizes else MISSING

@@ -96,7 +96,8 @@ class Row:
         load_ns, score_ns: its own work: reading the image, scoring.
         hops: in the order of the way, any number of them.
         started: ISO 8601.
-        warm_up: True if the latencies are not to be counted.
+        warm_up: True if the latencies are not to be counted: of the first transmissions, and of those whose frame had
+            been encoded for another draw, so that the encoder's time is that of the wait for it.
         header_uses: real symbols of the header, of k; None in a run of a version whose header crossed no air.
         header_share: of the power that the header took, 0..1; likewise.
         peak_to_average_db: of the squared symbols; likewise.
@@ -162,6 +163,11 @@ class Row:
     def image_key(self) -> ImageKey:
         """The image that was sent."""
         return ImageKey(self.dataset, self.image, self.image_digest)
+
+    @property
+    def has_old_frame(self) -> bool:
+        """Whether nothing went to the encoder, as the frame had been encoded for another draw."""
+        return any(hop.hop == "encoder" and not hop.bytes_in for hop in self.hops)
 
     @property
     def codec_ns(self) -> int:

@@ -109,15 +109,26 @@ def all_points(spec: SweepSpec, images: Sequence[ImageRef], routes: Mapping[str,
     kinds = [_kind(name, routes[name], spec.options, air) for air in spec.airs for name in spec.methods]
     points = [
         Point(kind, image, snr_db, draw, above_db)
-        for draw in range(spec.draws)
         for above_db in spec.told_above_db
         for snr_db in spec.snr_db
         for kind in kinds
         for image in images
+        for draw in range(spec.draws)  # one after the other: they share what is encoded
     ]
     if spec.studies:
         points += [point for name in spec.methods for point in _study_points(name, routes[name], images, spec)]
     return list(dict.fromkeys(points))
+
+
+def repeated(points: Iterable[Point]) -> list[Point]:
+    """Return those of points whose frame another of them has had encoded, sent in their order."""
+    found, frames = [], set()
+    for point in points:
+        frame = point._replace(draw=0)
+        if point.draw and frame in frames:
+            found.append(point)
+        frames.add(frame)
+    return found
 
 
 def _check_options(options: Mapping[str, Any], routes: Iterable[Route]) -> None:

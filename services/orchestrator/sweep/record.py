@@ -40,7 +40,7 @@ def row_of(transmission: Transmission, dataset: str, warm_up: bool = False) -> R
     Args:
         transmission: finished.
         dataset: name of the data set that was really used.
-        warm_up: whether its latencies are not to be counted.
+        warm_up: whether its latencies are not to be counted, as those of a frame that was there are not in any case.
     """
     job, delivery, scores = transmission.job, transmission.delivery, transmission.scores
     return Row(
@@ -69,7 +69,7 @@ def row_of(transmission: Transmission, dataset: str, warm_up: bool = False) -> R
         score_ns=transmission.score_ns,
         hops=delivery.hops,
         started=transmission.started,
-        warm_up=warm_up,
+        warm_up=warm_up or delivery.is_old_frame,
         header_uses=delivery.ledger.header_uses,
         header_share=delivery.ledger.header_share,
         peak_to_average_db=delivery.ledger.peak_to_average_db,

@@ -11,13 +11,14 @@ from jscc.data import Dataset
 from jscc.images import encode_png
 from jscc.machine import cores
 from jscc.wire.errors import LinkError
+from services.orchestrator.link.frames import FrameMemory
 from services.orchestrator.link.transmission import Engine, Transmission
 from services.orchestrator.results.database import when_free
 from services.orchestrator.results.faults import StoreError
 from services.orchestrator.results.rows import Key, Picture, Row
 from services.orchestrator.results.store import Store
-from services.orchestrator.sweep.estimate import Estimate, Line, transmission_s
-from services.orchestrator.sweep.plan import Kind, Plan, Point, shown_image
+from services.orchestrator.sweep.estimate import Estimate, Line, transmission_s, without_encoder
+from services.orchestrator.sweep.plan import Kind, Plan, Point, repeated, shown_image
 from services.orchestrator.sweep.record import method_info, row_of
 from services.orchestrator.sweep.recovery import Recovery, SweepError
 from services.orchestrator.sweep.spec import SweepSpec
@@ -73,8 +74,10 @@ class Sweep:
         finished = store.keys()
         self._left = [point for point in plan.points if self._key(point) not in finished]
         self.total, self._done = len(plan.points), len(plan.points) - len(self._left)
-        self._estimate = Estimate(Counter(point.kind for point in self._left))
+        repeats = Counter(point.kind for point in repeated(self._left))
+        self._estimate = Estimate(Counter(point.kind for point in self._left), repeats)
         self._started = Counter[str]()
+        self._frames = FrameMemory()
         self._messages: asyncio.Queue[str] = asyncio.Queue()
         digests = {name: route.digest for name, route in self._routes.items()}
         self.recovery = Recovery(engine.link, self.spec.patience_s, digests, self._say, self._messages.put_nowait)
@@ -137,9 +140,15 @@ class Sweep:
                 await when_free(partial(self._store.add, row, pictures), self.spec.patience_s, self._say)
                 under_way.remove(task)
                 self._done += 1
-                self._estimate.count(Kind(row.method, row.options, row.air), transmission_s(row, self._at_once))
+                self._count(row)
         for task in ended:
             task.result()
+
+    def _count(self, row: Row) -> None:
+        is_repeat = row.has_old_frame
+        cost_s = transmission_s(row, self._at_once)
+        repeat_s = cost_s if is_repeat else transmission_s(without_encoder(row), self._at_once)
+        self._estimate.count(Kind(row.method, row.options, row.air), cost_s, repeat_s, is_repeat)
 
     async def _end(self, under_way: set[_Sending]) -> None:
         """Cancel what is under way; what has arrived meanwhile is committed unless the database is the trouble."""
@@ -168,7 +177,7 @@ class Sweep:
         for _ in range(MAX_ATTEMPTS):
             outages = self.recovery.outages
             try:
-                transmission = await self._engine.transmit(job, point.image.path)
+                transmission = await self._engine.transmit(job, point.image.path, frames=self._frames)
             except LinkError as error:
                 if not error.is_outage:
                     raise SweepError(f"{job.request_id}: {error}") from error

@@ -13,8 +13,8 @@ from jscc.options import ChosenOptions
     [
         (False, {}, {}, ("none", 0, "none", 0, True)),
         (False, {}, {"pilots": 8}, ("none", 0, "pilots", 8, True)),
-        (True, {}, {}, ("block", 0, "pilots", 32, True)),
-        (True, {"k_factor_db": 3.0}, {}, ("block", 0, "pilots", 32, True)),
+        (True, {}, {}, ("block", 0, "pilots", 64, True)),
+        (True, {"k_factor_db": 3.0}, {}, ("block", 0, "pilots", 64, True)),
         (True, {"coherence": 128}, {}, ("fast", 128, "pilots", 4, True)),
         (True, {"coherence": 20}, {}, ("fast", 20, "pilots", 1, True)),
         (True, {"coherence": 2**24}, {}, ("fast", 2**24, "pilots", 1024, True)),
@@ -25,8 +25,8 @@ from jscc.options import ChosenOptions
         (True, {"coherence": 128}, {"block": 64}, ("fast", 64, "pilots", 2, True)),
         (True, {}, {"csi": "none"}, ("block", 0, "none", 0, True)),
         (True, {}, {"csi": "perfect", "pilots": 4}, ("block", 0, "perfect", 4, True)),
-        (True, {}, {"told": "none", "interleaved": False}, ("none", 0, "pilots", 32, False)),
-        (True, {"coherence": "block"}, {}, ("block", 0, "pilots", 32, True)),  # of a channel of another build
+        (True, {}, {"told": "none", "interleaved": False}, ("none", 0, "pilots", 64, False)),
+        (True, {"coherence": "block"}, {}, ("block", 0, "pilots", 64, True)),  # of a channel of another build
     ],
 )
 def test_what_is_not_asked_for_follows_from_the_channel(
@@ -42,7 +42,7 @@ def test_what_is_not_asked_for_follows_from_the_channel(
         (AirSpec("noiseless"), "noiseless"),
         (AirSpec("awgn", ChosenOptions({"papr_db": 8.0})), "awgn:papr_db=8.0"),
         (AirSpec("awgn", grid=Grid(pilots=4), csi="pilots"), "awgn:csi=pilots,pilots=4"),
-        (AirSpec("rayleigh", grid=Grid("block", pilots=32), csi="pilots"), "rayleigh"),
+        (AirSpec("rayleigh", grid=Grid("block", pilots=64), csi="pilots"), "rayleigh"),
         (AirSpec("rayleigh", grid=Grid("block"), csi="perfect"), "rayleigh:csi=perfect"),
         (AirSpec("rayleigh"), "rayleigh:told=none,csi=none"),
         (

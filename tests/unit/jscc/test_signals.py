@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jscc import limits, signals
 from jscc.seeds import derive_seed
-from jscc.signals import Layout, Side
+from jscc.signals import Layout, Reach, Side
 
 
 def side(height_px: int = 4, width_px: int = 5, codes: int = 1, code_bits: int = 8) -> Side:
@@ -272,3 +272,20 @@ def test_a_message_of_another_size_is_refused_by_field(symbols: int, received: S
         signals.check_received(torch.zeros(1, symbols), received, layout(12, 1, 8))
     for word in words:
         assert word in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("reach", "snr_db", "expected_db"),
+    [
+        (Reach(2.0), -30.0, 2.0),
+        (Reach(7.5, 0.65), 0.0, 7.5),
+        (Reach(7.5, 0.65), 10.0, 14.0),
+        (Reach(7.5, 0.65), -20.0, 0.0),  # never for a better one
+        (Reach(15.0, 0.8), 60.0, 60.0),  # as far as a margin goes
+    ],
+)
+def test_a_reach_grows_with_the_told_snr(reach: Reach, snr_db: float, expected_db: float) -> None:
+    """In quarters of a dB, of told SNRs that are known to a sixteenth of an octave."""
+    steps = reach.steps(signals.snr_code(torch.tensor([snr_db])))
+    assert steps.dtype == torch.int64
+    assert int(steps) / 4 == pytest.approx(expected_db, abs=0.25 + 0.65 * 0.1)

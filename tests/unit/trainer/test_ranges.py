@@ -12,7 +12,7 @@ from trainer.ranges import OneOf, Range, check, limits_of
 
 TABLES = [
     settings.DataSettings,
-    settings.ChannelSettings,
+    settings.AirSettings,
     settings.StageSettings,
     settings.LossSettings,
     settings.OptimiserSettings,

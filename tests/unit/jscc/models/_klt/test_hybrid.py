@@ -40,6 +40,12 @@ def laplacian(count: int = 1, seed: int = 0) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).laplace(scale=2**-0.5, size=(count, SLOTS))).float()
 
 
+def reaches_db(fading: str, snr_db: float) -> list[float]:
+    """By how much base and rest are made for a worse channel than told."""
+    told = signals.snr_code(torch.tensor([snr_db]))
+    return [int(reach.steps(told)) / signals.MARGIN_STEPS_PER_DB for reach in PROTECTION[fading]]
+
+
 Data = tuple[bytes, bytes]
 
 
@@ -71,7 +77,7 @@ def test_all_uses_and_all_power_are_spent(snr_db: float, margin_db: float) -> No
     assert int(code.linear_uses + digital.uses) == USES
     (uses, energy), (more, stronger) = (
         blocks.cost(torch.tensor([len(part)]), air.snr_code, margin(above_db + margin_db))
-        for part, above_db in zip(data, PROTECTION["none"], strict=True)
+        for part, above_db in zip(data, reaches_db("none", snr_db), strict=True)
     )
     assert torch.equal(digital.uses, uses + more)
     torch.testing.assert_close(digital.energy, (energy + stronger) / 0.9**2)  # in the method's measure
@@ -164,7 +170,7 @@ def test_bytes_are_in_the_uses_after_the_linear_ones_and_come_back(snr_db: float
         assert not symbols[:, :first].any()
         assert not symbols[:, last:].any()
         assert float(symbols.double().square().sum()) == pytest.approx(float(digital.energy), rel=0.05)
-        for part, above_db in enumerate(PROTECTION["none"]):
+        for part, above_db in enumerate(reaches_db("none", snr_db)):
             for worse_db, expected in ((margin_db + above_db, data[part]), (margin_db + above_db + 3.5, None)):
                 found = hybrid.receive(code, air, digital, *arrived(symbols, air, worse_db))
                 assert found[0][part] == expected
@@ -181,7 +187,7 @@ def arrived(symbols: Tensor, air: Air, worse_db: float) -> tuple[Tensor, Tensor]
 def test_where_the_channel_fades_bits_stand_a_worse_one(fading: str) -> None:
     code, digital, air, data = design(10.0, fading=fading)
     symbols = hybrid.send(code, digital, [data])
-    base_db, rest_db = PROTECTION[fading]
+    base_db, rest_db = reaches_db(fading, 10.0)
     assert hybrid.receive(code, air, digital, *arrived(symbols, air, rest_db)) == [data]
     assert hybrid.receive(code, air, digital, *arrived(symbols, air, base_db))[0][0] == data[0]
     assert hybrid.receive(code, air, digital, *arrived(symbols, air, base_db + 3.5)) == [(None, None)]

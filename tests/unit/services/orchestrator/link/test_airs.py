@@ -12,7 +12,7 @@ from jscc.grid import Grid
 from jscc.options import ChosenOptions
 from services.orchestrator.link.airs import air_of, airs_of
 
-RAYLEIGH = AirSpec("rayleigh", grid=Grid("block", pilots=32), csi="pilots")
+RAYLEIGH = AirSpec("rayleigh", grid=Grid("block", pilots=64), csi="pilots")
 BLOCKS = AirSpec("rayleigh", ChosenOptions({"coherence": 128}), Grid("fast", 128, 4), "pilots")
 FAST = AirSpec("rayleigh", ChosenOptions({"coherence": 1}), Grid("fast", 1), "perfect")
 
@@ -32,7 +32,7 @@ FAST = AirSpec("rayleigh", ChosenOptions({"coherence": 1}), Grid("fast", 1), "pe
         (["awgn;rayleigh:coherence=128"], (AWGN, BLOCKS)),
         (["awgn", "rayleigh:coherence=128,pilots=4"], (AWGN, BLOCKS)),
         (["rayleigh:coherence=0,doppler=0,k_factor_db=-30,block=0"], (RAYLEIGH,)),
-        (["rayleigh:told=fast"], (AirSpec("rayleigh", grid=Grid("fast", pilots=32), csi="pilots"),)),
+        (["rayleigh:told=fast"], (AirSpec("rayleigh", grid=Grid("fast", pilots=64), csi="pilots"),)),
         (["awgn:pilots=4"], (AirSpec("awgn", grid=Grid(pilots=4), csi="pilots"),)),
     ],
 )

@@ -403,6 +403,16 @@ def test_perfect_images_and_only_warm_up_rows(tmp_path: Path) -> None:
     assert "(`latency_comparison`): left out" in text
 
 
+def test_latencies_and_bytes_are_of_frames_that_were_encoded() -> None:
+    """Of three, one is the first and one has the frame of another draw: no bytes went to the encoder."""
+    waited = factories.idle_hop("encoder", queue=1)
+    rows = [replace(ROW, warm_up=True), replace(ROW, draw=1)]
+    rows.append(replace(ROW, draw=2, warm_up=True, hops=(waited, *ROW.hops[1:])))
+    text = tell(rows)
+    assert "1 transmission, 1 warm-up transmission left out, 1 of frames that were there. The parts" in text
+    assert cells(text, "deepjscc", "1000") == ["2000", "1000", "2000", "1000", "2000"]
+
+
 def test_a_run_without_rows_makes_a_report(tmp_path: Path) -> None:
     assert write(tmp_path, []).startswith("# Sweep without a finished transmission\n")
 

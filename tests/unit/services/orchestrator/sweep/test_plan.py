@@ -21,12 +21,13 @@ from jscc.wire import convert
 from jscc.wire.client import Client
 from jscc.wire.v1 import symbols_pb2 as pb
 from services.orchestrator.link.addresses import Addresses
+from services.orchestrator.link.airs import airs_of
 from services.orchestrator.link.routes import Route, RouteError
 from services.orchestrator.link.star import Star
 from services.orchestrator.link.transmission import Engine
 from services.orchestrator.results.rows import Row, air_fields
 from services.orchestrator.results.store import Store
-from services.orchestrator.sweep.plan import Plan, all_points, evenly_spread, shown_image
+from services.orchestrator.sweep.plan import Plan, all_points, evenly_spread, repeated, shown_image
 from services.orchestrator.sweep.recovery import SweepError
 from services.orchestrator.sweep.run import Sweep
 from services.orchestrator.sweep.spec import SweepSpec
@@ -186,6 +187,15 @@ async def test_a_sweep_resumes_after_the_rows_that_are_there(engine: Engine, sto
     assert "5 of 24" in first.message
 
 
+def test_draws_follow_each_other_and_all_but_the_first_find_their_frame(engine: Engine, store: Store) -> None:
+    """A frame is of all but the draw; if the first draw is done, the second has none."""
+    points = sweep(engine, spec(draws=3, told_above_db=(0.0, 1.0)), store).plan.points
+    assert [point.draw for point in points] == [0, 1, 2] * 24
+    assert [point.draw for point in repeated(points)] == [1, 2] * 24
+    assert [point.draw for point in repeated([point for point in points if point.draw])] == [2] * 24
+    assert repeated([point for point in points if not point.draw]) == []
+
+
 async def test_rows_of_other_pixels_do_not_count(engine: Engine, store: Store) -> None:
     """The same name and data set, but another picture in the file: its 8 rows are sent again."""
     for point in POINTS:
@@ -209,7 +219,7 @@ def test_air_is_a_part_of_what_tells_transmissions_apart(engine: Engine, store: 
     """3 images, 2 methods, 2 SNRs, 2 draws over three kinds of air: of awgn all is there, of the others a draw."""
     for point in POINTS:
         store.add(row(*point))
-    pilots = AirSpec("rayleigh", grid=Grid("block", pilots=32), csi="pilots")
+    (pilots,) = airs_of(["rayleigh"])
     genie = AirSpec("rayleigh", grid=Grid("block"), csi="perfect")
     asked = spec(airs=(AWGN, pilots, genie))
     found = sweep(engine, asked, store)

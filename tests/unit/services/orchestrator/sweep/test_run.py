@@ -17,6 +17,7 @@ from jscc.wire.client import Client
 from jscc.wire.errors import LinkError
 from jscc.wire.v1 import symbols_pb2 as pb
 from services.orchestrator.link.addresses import Addresses
+from services.orchestrator.link.frames import FrameMemory
 from services.orchestrator.link.job import Job
 from services.orchestrator.link.routes import Route
 from services.orchestrator.link.star import Delivery, Star
@@ -44,7 +45,9 @@ class Held(Engine):
         self.lets_go = False
         self.under_way: set[asyncio.Task[Any]] = set()
 
-    async def transmit(self, job: Job, source: Path | bytes, step: Step | None = None) -> Transmission:
+    async def transmit(
+        self, job: Job, source: Path | bytes, step: Step | None = None, frames: FrameMemory | None = None
+    ) -> Transmission:
         if job.draw:
             self.under_way.add(cast("asyncio.Task[Any]", asyncio.current_task()))
             if len(self.under_way) == GOOD + BAD:

@@ -11,12 +11,13 @@ from jscc.air import AWGN, AirSpec
 from jscc.grid import Grid
 from jscc.options import ChosenOptions
 from services.orchestrator.cli import terminal
+from services.orchestrator.link.airs import airs_of
 from services.orchestrator.report import airs, summary
 from services.orchestrator.report.statistics_csv import statistics_csv
 from services.orchestrator.results.rows import Picture, Reference, Row, air_fields
 from services.orchestrator.results.store import Results
 
-PILOTS = AirSpec("rayleigh", grid=Grid("block", pilots=32), csi="pilots")
+(PILOTS,) = airs_of(["rayleigh"])
 GENIE = AirSpec("rayleigh", grid=Grid("block"), csi="perfect")
 CLIPPED = AirSpec("awgn", ChosenOptions({"papr_db": 8.0}))
 QUALITY = {("a", 0): 20.0, ("a", 1): 30.0, ("b", 0): 22.0, ("b", 1): 40.0}
@@ -45,7 +46,7 @@ def test_a_section_says_how_quality_scatters() -> None:
     cells = [
         "deepjscc",
         "0.2500",
-        "1.0 %",
+        "1.00 %",
         "0",
         "2",
         "2",
