@@ -159,7 +159,7 @@ def _lines(series: Series) -> Iterator[list[str]]:
         yield [
             series.name,
             f"{series.rho:.4f}",
-            f"{100 * sum(row.pilot_uses or 0 for row in rows) / sum(row.channel_uses for row in rows):.2f} %",
+            _pilots(rows),
             f"{snr_db:g}",
             str(len({image_of(item) for item in scored})),
             str(len({item.draw for item in scored})),
@@ -168,3 +168,9 @@ def _lines(series: Series) -> Iterator[list[str]]:
             percent(scatter.poor, scatter.number),
             percent(*lost[snr_db]) if snr_db in lost else MISSING,
         ]
+
+
+def _pilots(rows: Sequence[Row]) -> str:
+    """Say which share of what was sent were pilots; of what is computed there are none."""
+    uses = sum(row.channel_uses for row in rows)
+    return f"{100 * sum(row.pilot_uses or 0 for row in rows) / uses:.2f} %" if uses else MISSING

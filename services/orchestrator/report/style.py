@@ -149,7 +149,8 @@ class Styles:
     def fixed_rate(self, name: str, scheme: str) -> Style:
         """The style of a digital method that is held at one rate by a scheme."""
         label = f"{self.of(name).label}, fixed rate ({scheme})"
-        return self.of(name)._replace(label=label, family=Family.FIXED, marker=_FIXED_MARKER)
+        brief = f"{self.of(name).beside} ({scheme})"
+        return self.of(name)._replace(label=label, family=Family.FIXED, marker=_FIXED_MARKER, brief=brief)
 
     def in_order(self, names: Iterable[str]) -> list[str]:
         """Names as a legend lists them: by family, methods before curves, methods by name."""

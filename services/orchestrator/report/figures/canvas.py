@@ -136,7 +136,8 @@ def label_ends(axes: Axes, ends: Iterable[End], height_in: float) -> None:
                 "color": end.color,
                 "linewidth": 0.4,
                 "relpos": (0.0, 0.5),
-                "shrinkA": 1,
+                "patchA": None,
+                "shrinkA": 2,
                 "shrinkB": 2,
             },
         )
