@@ -2,22 +2,37 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jscc.air import AWGN, AirSpec
-from services.orchestrator.report.differences import is_called
+from jscc.air import AWGN, STEADY, AirSpec
+from jscc.baselines.curves import FADING_CODECS, ONE_RATE, TWO_LAYERS
+from jscc.rates import same_rate
+from services.orchestrator.report.differences import difference_table, is_called
 from services.orchestrator.report.markdown import METRICS, MISSING, count, mean_text, percent, section, table
-from services.orchestrator.report.series import Series, by_snr, image_mean, reference_series, shown_series
-from services.orchestrator.results.rows import Key, ReferenceKey, Row
+from services.orchestrator.report.series import (
+    Scored,
+    Series,
+    by_snr,
+    image_mean,
+    image_of,
+    losses,
+    reference_series,
+    shown_series,
+)
+from services.orchestrator.results.rows import ImageKey, Reference, Row
 from services.orchestrator.results.store import Results
 
 POOR_DB = 24.0
 """PSNR below which a picture is called poor."""
 PERCENTILES = (5, 50, 95)
-_CSI_WORDS = {
+LINES_NOTE = (
+    "Digital lines have an ideal code, and receivers that know every gain for nothing; they meet the gains that the"
+    " methods met. Differences are paired, with their 95 % intervals: common images, draws averaged first."
+)
+CSI_WORDS = {
     "pilots": "gains estimated from pilots",
     "perfect": "gains told by a genie",
     "none": "gains not known to the receiver",
@@ -27,8 +42,8 @@ _CSI_WORDS = {
 def parts(results: Results) -> list[tuple[AirSpec, Results]]:
     """Return the results of each air by itself: those of the last command's in its order, then the others.
 
-    Computed references are of white noise, and belong to airs of the channel awgn. What a report compares with stays
-    where that is there.
+    Computed references of white noise belong to airs of the channel awgn, lines over fading to those of their channel
+    and its options. What a report compares with stays where that is there.
     """
     rows: dict[AirSpec, list[Row]] = defaultdict(list)
     for row in results.rows:
@@ -47,14 +62,17 @@ def parts(results: Results) -> list[tuple[AirSpec, Results]]:
 
 
 def _part(results: Results, air: AirSpec, rows: Sequence[Row]) -> Results:
-    keys, is_awgn = {row.key for row in rows}, air.channel == AWGN.channel
-    pictures = [
-        picture
-        for picture in results.pictures
-        if (picture.of in keys if isinstance(picture.of, Key) else is_awgn or not isinstance(picture.of, ReferenceKey))
-    ]
-    references = results.references if is_awgn else ()
+    keys = {row.key for row in rows}
+    references = [reference for reference in results.references if _is_of(reference, air)]
+    keys_there: set[object] = {*keys, *(reference.key for reference in references)}
+    pictures = [it for it in results.pictures if isinstance(it.of, ImageKey) or it.of in keys_there]
     return dataclasses.replace(results, rows=rows, references=references, pictures=pictures)
+
+
+def _is_of(reference: Reference, air: AirSpec) -> bool:
+    if air.channel == AWGN.channel:
+        return reference.channel == air.channel
+    return (reference.channel, reference.channel_options) == (air.channel, air.options)
 
 
 def _has(part: Results) -> bool:
@@ -75,38 +93,84 @@ def spread(airs: Sequence[tuple[AirSpec, Results]]) -> str:
 
 
 def _section(air: AirSpec, part: Results) -> str:
-    lines = [line for series in shown_series(part.rows) for line in _lines(series)]
+    sent, computed = shown_series(part.rows), fading_lines(air, part)
+    lines = [line for series in (*sent, *computed) for line in _lines(series)]
     header = ["PSNR (dB)", "rho", "pilots", "SNR (dB)", "images", "draws", "mean"]
     header += [*(f"{percentile} %" for percentile in PERCENTILES), f"below {POOR_DB:g} dB", "lost"]
-    words = "" if air.grid.fading == "none" and air.csi == "none" else f"; {_CSI_WORDS[air.csi]}"
+    words = "" if air.grid.fading == "none" and air.csi == "none" else f"; {CSI_WORDS[air.csi]}"
     note = (
         f"{count(len(part.rows), 'transmission')}{words}. Pilots are in rho. Mean ± standard error over the images,"
         " each with the mean of its draws; the rest is of all images and draws."
     )
-    return section(f"Over {air}", table(header, lines), note if lines else "")
+    more = (*(_less(sent, computed, name) for name in (ONE_RATE, TWO_LAYERS)), LINES_NOTE) if computed else ()
+    return section(f"Over {air}", table(header, lines), note if lines else "", *more)
+
+
+def fading_lines(air: AirSpec, part: Results) -> list[Series]:
+    """Return the digital lines over an air that fades."""
+    return [] if air.channel in STEADY else reference_series(part.references)
+
+
+def _less(sent: Sequence[Series], computed: Sequence[Series], line: str) -> str:
+    """By how much every method is above or below a digital line, with intervals."""
+    pairs = [(series, rival) for series in sent if (rival := line_of(series, computed, line))]
+    snrs_db = sorted({row.snr_db for series, _ in pairs for row in series.rows})
+    return difference_table("psnr_db", pairs, snrs_db)
+
+
+def line_of(series: Series, computed: Sequence[Series], line: str) -> Series | None:
+    """Return the line over fading that a method is compared with: of its rate, of the strongest codec that is there.
+
+    Where there is one that was told the same as the method, it is that.
+    """
+    told, there = series.variant.removeprefix(series.method), [it for it in computed if same_rate(it.rho, series.rho)]
+    names = [f"{codec}_{line}{text}" for codec in FADING_CODECS for text in dict.fromkeys((told, ""))]
+    return next((it for name in names for it in there if it.variant == name), None)
+
+
+class Scatter(NamedTuple):
+    """How PSNR scatters over images and draws.
+
+    Attributes:
+        percentiles_db: those of PERCENTILES.
+        poor: how many are below POOR_DB.
+        number: of all of them.
+    """
+
+    percentiles_db: tuple[float, ...]
+    poor: int
+    number: int
+
+
+def scatter_of(scored: Iterable[Scored]) -> Scatter | None:
+    """Return how PSNR scatters; None where none was measured."""
+    values = np.array([item.psnr_db for item in scored if item.psnr_db is not None])
+    if not len(values):
+        return None
+    return Scatter(tuple(np.percentile(values, PERCENTILES).tolist()), int((values < POOR_DB).sum()), len(values))
 
 
 def _lines(series: Series) -> Iterator[list[str]]:
-    for snr_db, scored in by_snr(series.rows).items():
-        rows = [row for row in scored if isinstance(row, Row)]
-        values = np.array([row.psnr_db for row in rows if row.psnr_db is not None])
-        if not len(values):
+    lost = losses(series)
+    for snr_db, scored in by_snr(series.scored).items():
+        if (scatter := scatter_of(scored)) is None:
             continue
-        ends = (f"{value:.2f}" for value in np.percentile(values, PERCENTILES))
+        rows = [row for row in scored if isinstance(row, Row)]
         yield [
             series.name,
             f"{series.rho:.4f}",
-            f"{100 * sum(row.pilot_uses or 0 for row in rows) / sum(row.channel_uses for row in rows):.2f} %",
+            _pilots(rows),
             f"{snr_db:g}",
-            str(len({(row.dataset, row.image) for row in rows})),
-            str(len({row.draw for row in rows})),
-            mean_text(image_mean(rows, "psnr_db"), METRICS["psnr_db"][1]),
-            *ends,
-            percent(int((values < POOR_DB).sum()), len(values)),
-            _lost(rows),
+            str(len({image_of(item) for item in scored})),
+            str(len({item.draw for item in scored})),
+            mean_text(image_mean(scored, "psnr_db"), METRICS["psnr_db"][1]),
+            *(f"{end_db:.2f}" for end_db in scatter.percentiles_db),
+            percent(scatter.poor, scatter.number),
+            percent(*lost[snr_db]) if snr_db in lost else MISSING,
         ]
 
 
-def _lost(rows: Sequence[Row]) -> str:
-    told = [row for row in rows if row.lost is not None]
-    return percent(sum(bool(row.lost) for row in told), len(told)) if told else MISSING
+def _pilots(rows: Sequence[Row]) -> str:
+    """Say which share of what was sent were pilots; of what is computed there are none."""
+    uses = sum(row.channel_uses for row in rows)
+    return f"{100 * sum(row.pilot_uses or 0 for row in rows) / uses:.2f} %" if uses else MISSING

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from jscc.baselines.curves import GAUSSIAN
+from jscc.baselines.curves import FADING_CODECS, GAUSSIAN, ONE_RATE
 from jscc.rates import same_rate
 from services.orchestrator.report.intervals import Mean, mean_of
 from services.orchestrator.report.markdown import METRICS, interval_text, section, table
@@ -19,8 +19,11 @@ from services.orchestrator.report.series import (
 )
 from services.orchestrator.results.store import Results
 
-AGAINST = ("vvc_adaptive", "avif_adaptive", "hevc_adaptive", "webp_adaptive", "jpeg_adaptive", "softcast")
-"""What is compared with unless a name is given: the first that a run has at a method's rate, strongest first."""
+AGAINST = (
+    *(f"{codec}_{ONE_RATE}" for codec in FADING_CODECS),
+    *("vvc_adaptive", "avif_adaptive", "hevc_adaptive", "webp_adaptive", "jpeg_adaptive", "softcast"),
+)
+"""What is compared with unless a name is given: the first that there is over an air at a method's rate."""
 COMPARED = ("psnr_db", "lpips")
 """Metrics whose differences a summary prints; statistics.csv has all."""
 
@@ -75,7 +78,7 @@ def differences(results: Results) -> str:
     """
     pairs = [(item, rival) for item, rival in compared(results) if rival and not item.variant.startswith(GAUSSIAN)]
     snrs_db = compared_snrs_db([item for item, _ in pairs])
-    tables = [_table(metric, pairs, snrs_db) for metric in COMPARED]
+    tables = [difference_table(metric, pairs, snrs_db) for metric in COMPARED]
     note = (
         "Mean difference over the images that both have, with its 95 % interval (Student's t over the images' own"
         " differences, draws averaged first): how sure the sign is for images like these, not for others. Of LPIPS,"
@@ -84,7 +87,8 @@ def differences(results: Results) -> str:
     return section("Paired differences", *tables, note if any(tables) else "")
 
 
-def _table(metric: str, pairs: Sequence[tuple[Series, Series]], snrs_db: Sequence[float]) -> str:
+def difference_table(metric: str, pairs: Sequence[tuple[Series, Series]], snrs_db: Sequence[float]) -> str:
+    """A table of paired differences, a line for each pair and a column for each SNR in dB."""
     heading, digits = METRICS[metric]
     lines = []
     for item, rival in pairs:

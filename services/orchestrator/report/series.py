@@ -99,12 +99,12 @@ def _facts(row: Row) -> tuple[str, ...]:
     return tuple(values.values())
 
 
-def told_above_db(row: Row) -> float:
+def told_above_db(row: Scored) -> float:
     """By how much the SNR that a transmitter was told was above the channel's, in dB, without the noise of floats."""
     return round(row.told_snr_db - row.snr_db, 6)
 
 
-def _told(rows: Sequence[Row]) -> Iterator[list[str]]:
+def _told(rows: Sequence[Scored]) -> Iterator[list[str]]:
     """Say of every row what its transmitter was told: "" for the channel's SNR, else a fixed value or so much more.
 
     What was told a fixed value that is the channel's own belongs to the curve of that value too, and to no other if
@@ -137,21 +137,30 @@ def shown_series(rows: Sequence[Row]) -> list[Series]:
 
 
 def reference_series(references: Sequence[Reference]) -> list[Series]:
-    """A series per reference and rate."""
-    found = []
+    """A series per reference, rate, and what the transmitter was told."""
+    found: list[Series] = []
     for curve in dict.fromkeys(reference.curve for reference in references):
+        told: dict[str, list[Reference]] = defaultdict(list)
         own = [reference for reference in references if reference.curve == curve]
-        for low, high in _rates(reference.rho for reference in own):
-            group = [reference for reference in own if low <= reference.rho <= high]
-            found.append(Series(curve, curve, ChosenOptions(), _mean_rho(group), group))
+        for reference, texts in zip(own, _told(own), strict=True):
+            for text in texts:
+                told[text].append(reference)
+        for text, group in told.items():
+            found += _of_each_rate(f"{curve} ({text})" if text else curve, curve, group)
     return found
+
+
+def _of_each_rate(variant: str, curve: str, references: Sequence[Reference]) -> Iterator[Series]:
+    for low, high in _rates(reference.rho for reference in references):
+        group = [reference for reference in references if low <= reference.rho <= high]
+        yield Series(variant, curve, ChosenOptions(), _mean_rho(group), group)
 
 
 def drawn_references(references: Sequence[Reference]) -> list[Series]:
     """The series of references that figures show: those with former settings only where the present ones are not."""
     found = reference_series(references)
-    names = {item.variant for item in found}
-    return [item for item in found if present(item.variant) == item.variant or present(item.variant) not in names]
+    names = {item.method for item in found}
+    return [item for item in found if present(item.method) == item.method or present(item.method) not in names]
 
 
 def losses(series: Series) -> dict[float, tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 Colours are those of Okabe and Ito, "Color Universal Design", 2008, without yellow, which white paper swallows, and
 darker ones of P. Tol, "Colour schemes", 2021. In grey, families are told apart by their lines (learned solid, analog
-dashed, digital dotted, references thin) and members of a family by their markers.
+dashed, digital dotted, over fading with long dashes, references thin) and members of a family by their markers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from jscc.baselines.curves import LABELS
+from jscc.baselines.curves import BRIEF, LABELS
 from jscc.limits import FAMILIES
 from services.orchestrator.report.series import all_series
 from services.orchestrator.results.rows import MethodInfo
@@ -29,17 +29,28 @@ class Family(Enum):
     DIGITAL = (0, (1, 1.2))
     FIXED = (0, (3, 1.2, 1, 1.2))
     """Digital too, but at one rate."""
+    FADING = (0, (5, 1.8))
+    """Digital with an ideal code, over fading."""
     REFERENCE = (0, ())
 
 
 class Style(NamedTuple):
-    """How a curve is drawn: colour, marker and line as matplotlib takes them; the line is the family's unless given."""
+    """How a curve is drawn: colour, marker and line as matplotlib takes them; the line is the family's unless given.
+
+    What stands beside a line is brief, and the label unless given.
+    """
 
     label: str
     family: Family
     color: str
     marker: str
     line: LineStyle | None = None
+    brief: str = ""
+
+    @property
+    def beside(self) -> str:
+        """What stands beside the line."""
+        return self.brief or self.label
 
     @property
     def is_learned(self) -> bool:
@@ -80,6 +91,14 @@ _CURVES: Mapping[str, tuple[Family, str, str, LineStyle | None]] = {
     "jpeg_fixed": (Family.FIXED, "#009E73", "1", None),
     "webp_fixed": (Family.FIXED, "#332288", "2", None),
     "jpeg_420_fixed": (Family.FIXED, "#225522", "4", None),
+    "avif_single_rate": (Family.FADING, "#882255", "", None),
+    "avif_two_layer": (Family.FADING, "#CC6677", "", (0, (7, 1.8))),
+    "avif_csit": (Family.FADING, "#777777", "", (0, (2.5, 1.5))),
+    "avif_ergodic": (Family.FADING, "#AA7744", "", (0, (9, 1.5))),
+    "jpeg_single_rate": (Family.FADING, "#225522", ".", None),
+    "jpeg_two_layer": (Family.FADING, "#44BB99", ".", (0, (7, 1.8))),
+    "jpeg_csit": (Family.FADING, "#AAAAAA", ".", (0, (2.5, 1.5))),
+    "jpeg_ergodic": (Family.FADING, "#999933", ".", (0, (9, 1.5))),
     "gaussian_variance": (Family.REFERENCE, _GREY, "", (0, (1, 1))),
     "gaussian_spectrum": (Family.REFERENCE, _GREY, "", None),
 }
@@ -108,7 +127,7 @@ class Styles:
 
     def __init__(self, results: Results) -> None:
         """Give the methods of each family their colours and markers in alphabetical order."""
-        self._styles = {name: Style(LABELS[name], *look) for name, look in _CURVES.items()}
+        self._styles = {name: Style(LABELS[name], *look, BRIEF[name]) for name, look in _CURVES.items()}
         methods = {item.variant: item.method for item in all_series(results.rows)}
         of_family: dict[Family, list[str]] = {family: [] for family in _FAMILIES.values()}
         for variant in sorted(methods):
@@ -120,20 +139,26 @@ class Styles:
                 self._styles[variant] = _style(label + variant.removeprefix(methods[variant]), family, slot)
 
     def of(self, name: str) -> Style:
-        """The style of a series' variant or of a reference's curve."""
-        return self._styles[name]
+        """The style of a series' variant or of a reference's curve, which may have been told something wrong."""
+        curve, _, told = name.partition(" (")
+        if name in self._styles or curve not in _CURVES:
+            return self._styles[name]
+        style = self._styles[curve]
+        return style._replace(label=f"{style.label} ({told}", brief=f"{style.brief} ({told}")
 
     def fixed_rate(self, name: str, scheme: str) -> Style:
         """The style of a digital method that is held at one rate by a scheme."""
         label = f"{self.of(name).label}, fixed rate ({scheme})"
-        return self.of(name)._replace(label=label, family=Family.FIXED, marker=_FIXED_MARKER)
+        brief = f"{self.of(name).beside} ({scheme})"
+        return self.of(name)._replace(label=label, family=Family.FIXED, marker=_FIXED_MARKER, brief=brief)
 
     def in_order(self, names: Iterable[str]) -> list[str]:
         """Names as a legend lists them: by family, methods before curves, methods by name."""
         families, curves = list(Family), list(LABELS)
 
         def place(name: str) -> tuple[int, int, str]:
-            return families.index(self.of(name).family), curves.index(name) if name in curves else -1, name
+            curve = name.partition(" (")[0]
+            return families.index(self.of(name).family), curves.index(curve) if curve in curves else -1, name
 
         return sorted(names, key=place)
 

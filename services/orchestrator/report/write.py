@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 from services.orchestrator.report import summary
-from services.orchestrator.report.airs import parts
 from services.orchestrator.report.figures import write_figures
 from services.orchestrator.report.statistics_csv import statistics_csv
 from services.orchestrator.results.csv_text import csv_text
@@ -41,7 +40,7 @@ def write_report(folder: Path, against: str = "") -> str:
     try:
         _replace(folder / "results.csv", csv_text(results.rows))
         _replace(folder / "statistics.csv", statistics)
-        figures = list(write_figures(parts(results)[0][1], folder / "figures"))
+        figures = list(write_figures(results, folder / "figures"))
         text = summary.write(results, figures)
         _replace(folder / "summary.md", text)
     except OSError as error:

@@ -20,6 +20,8 @@ _FIRST_RESULTS = (
 _PLAIN_AIR = {"fading": "'none'", "block": "0", "pilots": "0", "interleaved": "1", "csi": "'none'"}
 """What rows of versions before 4 were sent under, by column, as SQL has it."""
 _FIRST_REFERENCES = f"dataset, image, curve, snr_db, rho, bits, delivered, {_SCORES}"
+_WHITE_NOISE = {"channel": "'awgn'", "channel_options": "''", "told_above_db": "0.0", "draw": "0"}
+"""What references of versions before 4 were computed for, likewise."""
 _FIRST_METHODS = (
     "name, method, checkpoint, transmitter_checkpoint, transmitter_parameters, receiver_parameters, rho, options,"
     " learned"
@@ -159,8 +161,8 @@ def _copy_methods(database: sqlite3.Connection) -> None:
 
 def _copy_references(database: sqlite3.Connection) -> None:
     database.execute(
-        f"INSERT INTO computed (id, image_digest, {_FIRST_REFERENCES}) SELECT rowid, '', {_FIRST_REFERENCES}"
-        " FROM old_computed ORDER BY rowid"
+        f"INSERT INTO computed (id, image_digest, {_FIRST_REFERENCES}, {', '.join(_WHITE_NOISE)})"
+        f" SELECT rowid, '', {_FIRST_REFERENCES}, {', '.join(_WHITE_NOISE.values())} FROM old_computed ORDER BY rowid"
     )
 
 
@@ -226,12 +228,13 @@ def _from_1(database: sqlite3.Connection, _: Mapping[str, str]) -> None:
 
 
 def _from_3(database: sqlite3.Connection, _: Mapping[str, str]) -> None:
-    """Rows tell their frame: nothing had pilots, and no transmitter was told of fading."""
-    there = _columns(database, "results")
-    for name, value in _PLAIN_AIR.items():
-        if name not in there:
-            kind = "INTEGER" if value.isdigit() else "TEXT"
-            database.execute(f"ALTER TABLE results ADD COLUMN {name} {kind} NOT NULL DEFAULT {value}")
+    """Rows tell their frame: nothing had pilots, no transmitter was told of fading; references are of white noise."""
+    for table, columns in (("results", _PLAIN_AIR), ("computed", _WHITE_NOISE)):
+        there = _columns(database, table)
+        for name, value in columns.items():
+            if name not in there:
+                kind = "INTEGER" if value.isdigit() else "TEXT" if "'" in value else "REAL"
+                database.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind} NOT NULL DEFAULT {value}")
 
 
 _STEPS: Mapping[int, Callable[[sqlite3.Connection, Mapping[str, str]], None]] = {0: _from_0, 1: _from_1, 3: _from_3}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jscc.air import AirSpec
+from jscc.air import AWGN, AirSpec
 from jscc.grid import PLAIN, Grid
 from jscc.options import ChosenOptions, OptionValue
 from jscc.wire.timing import STAGES, HopRecord, labelled
@@ -63,6 +63,10 @@ class ReferenceKey(NamedTuple):
     curve: str
     snr_db: float
     rho: float
+    channel: str = AWGN.channel
+    channel_options: ChosenOptions = AWGN.options
+    told_above_db: float = 0.0
+    draw: int = 0
 
 
 @dataclass(frozen=True)
@@ -189,18 +193,22 @@ class Event(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """One scored image of a reference that was computed, not transmitted.
+    """One scored image of a reference that was computed, not transmitted: over white noise, or a line over fading.
 
     Attributes:
         dataset: name of the data set that was really used.
         image: name of the image.
         image_digest: of the pixels, as in a `Row`.
-        curve: which reference, such as "jpeg_adaptive"; `jscc.baselines.curves.CURVES` lists them.
+        curve: which reference, such as "jpeg_adaptive"; `jscc.baselines.curves.CURVES` and `FADING_CURVES` list them.
         snr_db: SNR of the channel in dB.
         rho: real channel uses per source value that the reference may spend.
         bits: size of the file in bits, headers included; 0 where there is no file.
         delivered: whether the channel could carry the file; if not, the image's mean colour was scored.
         psnr_db, ssim, ms_ssim, lpips: quality; None where not measured. Of LPIPS, less is better.
+        channel: name of the channel.
+        channel_options: its options that were not left at their defaults.
+        told_above_db: by how much the SNR that the transmitter is told is above the channel's, in dB.
+        draw: which realisation of the gains, from 0; they are those that a transmission of this draw meets.
     """
 
     dataset: str
@@ -215,6 +223,15 @@ class Reference(NamedTuple):
     ssim: float | None
     ms_ssim: float | None
     lpips: float | None
+    channel: str = AWGN.channel
+    channel_options: ChosenOptions = AWGN.options
+    told_above_db: float = 0.0
+    draw: int = 0
+
+    @property
+    def told_snr_db(self) -> float:
+        """SNR in dB that the transmitter is told."""
+        return self.snr_db + self.told_above_db
 
     @property
     def key(self) -> ReferenceKey:

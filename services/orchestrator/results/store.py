@@ -136,16 +136,27 @@ class Store:
             True if it was written.
 
         Raises:
+            StoreError: see `add_references`.
+        """
+        return self.add_references([reference], pictures) == 1
+
+    def add_references(self, references: Sequence[Reference], pictures: Collection[Picture] = ()) -> int:
+        """Commit scored references and pictures of them, all or none; those that are there stay, see `add_reference`.
+
+        Returns:
+            How many were written.
+
+        Raises:
             StoreError: also for a value of the wrong type; names the column.
         """
         names, key = Reference._fields, ReferenceKey._fields
         update = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
         conflict = f"UPDATE SET {update} WHERE computed.ssim IS NULL AND excluded.ssim IS NOT NULL"
         with self._writing() as database:
-            number = _insert(database, "computed", reference, names, key, conflict)
+            added = [_insert(database, "computed", item, names, key, conflict) for item in references]
             for picture in pictures:
                 _add_picture(database, picture)
-        return number is not None
+        return sum(number is not None for number in added)
 
     def references(self) -> list[Reference]:
         """Every reference, ordered by curve, rho, SNR and image."""

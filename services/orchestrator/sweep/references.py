@@ -1,4 +1,4 @@
-"""References: what digital transmission with an ideal code and two Gaussian sources reach over the same channel.
+"""References: what digital transmission with an ideal code reaches over the same channel, and two Gaussian sources.
 
 They are computed here, not transmitted: no symbol crosses the link for them.
 """
@@ -27,20 +27,14 @@ from services.orchestrator.results.faults import StoreError
 from services.orchestrator.results.rows import ImageKey, Picture, Reference
 from services.orchestrator.results.store import Store
 from services.orchestrator.sweep.estimate import Line
+from services.orchestrator.sweep.fading_lines import FILES, CurvePoint, LineSpec, computed, is_line
 from services.orchestrator.sweep.plan import shown_image
 
 _FILES_PER_POINT = 6
 """Files that the search for the best quality makes for a point and a way of a codec, measured on Kodak; the others it
 has made already."""
-_Result = tuple[Reference, list[Picture]]
-
-
-class CurvePoint(NamedTuple):
-    """One reference of one image to compute."""
-
-    curve: str
-    rho: float
-    snr_db: float
+_NO_LINES = LineSpec()
+_Result = tuple[list[Reference], list[Picture]]
 
 
 class Unit(NamedTuple):
@@ -56,12 +50,13 @@ class ReferenceSpec:
     """Which references.
 
     Attributes:
-        sources: keys of CURVES.
+        sources: keys of CURVES, over white noise.
         rhos: rates, real channel uses per source value.
         snr_db: SNRs in dB of the rate-adaptive curves.
         more_snr_db: further SNRs in dB of the others, which cost next to nothing.
         shown_snr_db: SNRs in dB whose pictures are kept, at the highest rate.
-        full: whether all metrics are measured; PSNR alone otherwise.
+        full: whether all metrics are measured; PSNR alone otherwise, and of lines over fading.
+        lines: over fading.
     """
 
     sources: tuple[str, ...]
@@ -70,22 +65,29 @@ class ReferenceSpec:
     more_snr_db: tuple[float, ...]
     shown_snr_db: tuple[float, ...]
     full: bool
+    lines: LineSpec = _NO_LINES
+
+    @property
+    def all_sources(self) -> tuple[str, ...]:
+        """Everything that something is made with."""
+        return tuple(dict.fromkeys((*self.sources, *(self.lines.codecs if self.lines.fadings else ()))))
 
     def points(self, source: str) -> Iterator[CurvePoint]:
         """Yield every point of an image."""
         all_snrs = sorted({*self.snr_db, *self.more_snr_db})
-        for curve in CURVES[source]:
+        for curve in CURVES[source] if source in self.sources else ():
             for rho in self.rhos:
                 for snr_db in self.snr_db if curve.endswith("_adaptive") else all_snrs:
                     yield CurvePoint(curve, rho, snr_db)
+        yield from self.lines.points(source)
 
 
 class ReferenceRun:
     """One run over a store that may already hold a part of the references.
 
     Attributes:
-        sources: keys of CURVES that are computed.
-        left_out: why others are not, a line for each.
+        sources: keys of CURVES that something is computed with.
+        left_out: why something else is not, a line for each.
         total: how many references there are to be.
         left: how many of them are not there yet.
     """
@@ -104,11 +106,11 @@ class ReferenceRun:
         """
         self._dataset, self._spec, self._store, self._lpips = dataset, spec, store, lpips
         self._digests = digests
-        lacks = {source: _lack(source) for source in spec.sources}
-        self.sources = tuple(source for source in spec.sources if not lacks[source])
-        self.left_out = tuple(filter(None, lacks.values()))
+        lacks = {source: _lack(source) for source in spec.all_sources}
+        self.sources = tuple(source for source in spec.all_sources if not lacks[source])
+        self.left_out = tuple(filter(None, (*lacks.values(), *spec.lines.left_out)))
         have = {
-            (item.image_key, CurvePoint(item.curve, item.rho, item.snr_db))
+            (item.image_key, CurvePoint(*(getattr(item, name) for name in CurvePoint._fields)))
             for item in store.references()
             if (item.ssim is not None or not self._is_scored_fully(item.curve))
         }
@@ -125,7 +127,7 @@ class ReferenceRun:
         return ImageKey(self._dataset.name, image.id, self._digests[image.id])
 
     def _is_scored_fully(self, curve: str) -> bool:
-        return self._spec.full and not curve.startswith(GAUSSIAN)
+        return self._spec.full and not curve.startswith(GAUSSIAN) and not is_line(curve)
 
     def lines(self) -> tuple[Line, ...]:
         """Estimate how long each codec takes, by encoding and scoring one image once."""
@@ -136,9 +138,14 @@ class ReferenceRun:
         lines = []
         for source in self.sources:
             counts = [sum(point.curve.endswith("_adaptive") for point in u.points) for u in self._of(source)]
-            file_s = sum(_file_times_s(pixels, source)) if sum(counts) else 0.0
-            left_s = sum(counts) * (_FILES_PER_POINT * file_s + score_s) / cores()
-            lines.append(Line(f"reference {source}", sum(len(unit.points) for unit in self._of(source)), left_s))
+            faded = [sum(is_line(point.curve) for point in u.points) for u in self._of(source)]
+            times_s = list(_file_times_s(pixels, source)) if any((*counts, *faded)) else [0.0]
+            left_s = sum(counts) * (_FILES_PER_POINT * sum(times_s) + score_s) / cores()
+            pieces = sum(len(unit.points) for unit in self._of(source)) - sum(faded)
+            lines.append(Line(f"reference {source}", pieces, left_s))
+            files = FILES * sum(map(bool, faded))
+            file_s = sum(times_s) / len(times_s) + _duration_s(lambda: psnr_db(pixels, pixels))
+            lines.append(Line(f"lines over fading {source}", sum(faded), files * file_s / cores()))
         return tuple(line for line in lines if line.pieces)
 
     def _of(self, source: str) -> list[Unit]:
@@ -164,8 +171,8 @@ class ReferenceRun:
                 result = await results.get()
                 if isinstance(result, BaseException):
                     raise result
-                await when_free(partial(self._store.add_reference, *result))
-                done += 1
+                await when_free(partial(self._store.add_references, *result))
+                done += len(result[0])
                 yield done
         finally:
             caller.cancel()
@@ -178,7 +185,7 @@ class ReferenceRun:
             result = results.get_nowait()
             if not isinstance(result, BaseException):
                 with suppress(StoreError):  # what ended the run is told, and the next one computes it again
-                    self._store.add_reference(*result)
+                    self._store.add_references(*result)
 
     def _work(self, unit: Unit, hand_over: Callable[[_Result | BaseException], None], caller: Cancellation) -> None:
         try:
@@ -198,11 +205,11 @@ class ReferenceRun:
                 value = bounds.gaussian_psnr_db(original, point.rho, point.snr_db)
             else:
                 value = bounds.water_filling_psnr_db(spectrum, point.rho, point.snr_db)
-            yield self._reference(unit, point, (0, True), Scores(min(MAX_PSNR_DB, value), None, None, None)), []
+            yield [self._reference(unit, point, (0, True), Scores(min(MAX_PSNR_DB, value), None, None, None))], []
 
     def _coded(self, unit: Unit, original: Pixels) -> Iterator[_Result]:
         image, known = ideal.CodedImage(original, unit.source), dict[ideal.Choice | None, Scores]()
-        for point in unit.points:
+        for point in (point for point in unit.points if not is_line(point.curve)):
             design_db = point.snr_db if point.curve.endswith("_adaptive") else DESIGN_SNR_DB
             sent = ideal.fixed_rate(image, point.rho, design_db, point.snr_db)
             shown = sent.choice if sent.decoded else None
@@ -210,7 +217,11 @@ class ReferenceRun:
                 known[shown] = self._score(original, sent.pixels)
             reference = self._reference(unit, point, (sent.size_bits, sent.decoded), known[shown])
             is_shown = self._is_shown(unit.image, point)
-            yield reference, [Picture(reference.key, encode_png(sent.pixels))] if is_shown else []
+            yield [reference], [Picture(reference.key, encode_png(sent.pixels))] if is_shown else []
+        faded = [point for point in unit.points if is_line(point.curve)]
+        for values in computed(image, unit.image.id, faded, self._spec.lines):
+            found = ((point, (it.bits, it.delivered), Scores(it.psnr_db, None, None, None)) for point, it in values)
+            yield [self._reference(unit, *each) for each in found], []
 
     def _score(self, original: Pixels, received: Pixels) -> Scores:
         if self._spec.full:
@@ -220,9 +231,7 @@ class ReferenceRun:
     def _reference(self, unit: Unit, point: CurvePoint, file: tuple[int, bool], scores: Scores) -> Reference:
         return Reference(
             **self._image_key(unit.image)._asdict(),
-            curve=point.curve,
-            snr_db=point.snr_db,
-            rho=point.rho,
+            **point._asdict(),
             bits=file[0],
             delivered=file[1],
             psnr_db=scores.psnr_db,

@@ -120,6 +120,10 @@ class SweepSpec:
         return tuple(dict.fromkeys((snrs[0], middle, snrs[-1])))
 
 
+LINES: Mapping[str, tuple[str, ...]] = MappingProxyType({"none": (), "cheap": ("jpeg",), "all": ("avif",)})
+"""Codecs of the lines over fading, likewise: of AVIF an image takes 70 files and a quarter of a minute."""
+
+
 def known_references(choice: str) -> str:
     """Return a choice of references.
 

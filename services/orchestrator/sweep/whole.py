@@ -19,10 +19,11 @@ from services.orchestrator.results.database import when_free
 from services.orchestrator.results.store import DATABASE, Store
 from services.orchestrator.sweep import record
 from services.orchestrator.sweep.estimate import Line
+from services.orchestrator.sweep.fading_lines import LineSpec, fadings_of
 from services.orchestrator.sweep.plan import Plan, all_points
 from services.orchestrator.sweep.references import ReferenceRun, ReferenceSpec, distinct_rates
 from services.orchestrator.sweep.run import Sweep
-from services.orchestrator.sweep.spec import REFERENCES, SweepSpec
+from services.orchestrator.sweep.spec import LINES, REFERENCES, SweepSpec
 
 
 class Watcher(Protocol):
@@ -154,15 +155,24 @@ async def plan(table: RouteTable, run: SweepRun, image_digests: Mapping[str, str
     return Plan(spec, points, image_digests, routes)
 
 
+def _told(spec: SweepSpec) -> tuple[tuple[float, float], ...]:
+    """Pair every SNR in dB with by how much what is told is above it."""
+    return tuple(
+        (snr_db, round(spec.told(snr_db, by_db) - snr_db, 6)) for snr_db in spec.snr_db for by_db in spec.told_above_db
+    )
+
+
 def plan_references(run: SweepRun, plan: Plan, store: Store, lpips: Lpips | None) -> ReferenceRun:
-    """Plan the references of a sweep: at its rates and SNRs, and none where nothing crosses awgn."""
+    """Plan the references of a sweep, at its rates and SNRs: where something crosses awgn, and lines over fading."""
     spec = plan.spec
+    rhos = distinct_rates([route.rho for route in plan.routes.values()])
     references = ReferenceSpec(
         sources=REFERENCES[run.references] if any(air.channel == "awgn" for air in spec.airs) else (),
-        rhos=distinct_rates([route.rho for route in plan.routes.values()]),
+        rhos=rhos,
         snr_db=spec.snr_db,
         more_snr_db=plan.snr_db,
         shown_snr_db=spec.shown_snr_db,
         full=run.references == "all",
+        lines=LineSpec(LINES[run.references], fadings_of(spec.airs), rhos, _told(spec), spec.draws, spec.seed),
     )
     return ReferenceRun(run.dataset, plan.image_digests, references, store, lpips)

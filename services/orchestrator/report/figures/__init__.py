@@ -10,13 +10,18 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from services.orchestrator.report.airs import parts
 from services.orchestrator.report.figures import (
     cliff,
     convergence,
     differences,
+    distribution,
+    fading,
     latency,
     parameters,
+    pilots,
     quality,
+    told,
     tradeoff,
     visual,
 )
@@ -25,16 +30,34 @@ from services.orchestrator.results.store import Results
 
 
 class Drawing(NamedTuple):
-    """A figure's caption and what draws it."""
+    """A figure's caption and what draws it, of one air or, if it is of several, of all of them."""
 
     caption: str
-    draw: Callable[[Results], Figure]
+    of_one: Callable[[Results], Figure] | None
+    of_all: Callable[[Results], Figure] | None = None
+
+    def draw(self, results: Results) -> Figure:
+        """Draw it from the results of a run, of several airs the first.
+
+        Raises:
+            NoDataError: there is nothing to draw.
+        """
+        if self.of_all is not None:
+            return self.of_all(results)
+        assert self.of_one is not None
+        return self.of_one(parts(results)[0][1])
 
 
 FIGURES: Mapping[str, Drawing] = {
     "psnr_vs_snr_all_methods": Drawing("PSNR over SNR, all methods", partial(quality.draw, metric="psnr_db")),
     "psnr_differences": Drawing("Paired differences of PSNR, with intervals", differences.draw),
     "cliff_effect_annotated": Drawing("The cliff of a fixed rate", cliff.draw),
+    "fading_psnr": Drawing("PSNR over mean SNR where gains fade, with digital lines", None, fading.draw),
+    "fading_distribution": Drawing(
+        "Distribution of PSNR over images and draws where gains fade", None, distribution.draw
+    ),
+    "pilots": Drawing("PSNR over the share of pilots", None, pilots.draw),
+    "told": Drawing("Told against true SNR", None, told.draw),
     "param_efficiency": Drawing("PSNR over number of parameters", parameters.draw),
     "model_based_convergence": Drawing("PSNR over number of iterations", convergence.draw),
     "latency_comparison": Drawing("Computing and wire time of every hop", latency.draw),
@@ -52,21 +75,21 @@ def write_figures(results: Results, folder: Path) -> Iterator[str]:
     """Draw what there is data for, in place of older files, and yield a line of Markdown for every figure.
 
     Args:
-        results: of one run.
+        results: of one run; of several airs, most figures show the first.
         folder: of the figures, in the folder of the summary; made if missing.
     """
     folder.mkdir(exist_ok=True)
-    for name, (caption, draw) in FIGURES.items():
+    for name, drawing in FIGURES.items():
         paths = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
         for path in paths:
             path.unlink(missing_ok=True)
         with print_style():
             try:
-                figure = draw(results)
+                figure = drawing.draw(results)
             except NoDataError as error:
-                yield f"- {caption} (`{name}`): left out, {error}"
+                yield f"- {drawing.caption} (`{name}`): left out, {error}"
                 continue
             for path in paths:
                 save(figure, path)
         links = ", ".join(f"[{path.suffix[1:].upper()}]({folder.name}/{path.name})" for path in paths)
-        yield f"- {caption} (`{name}`): {links}"
+        yield f"- {drawing.caption} (`{name}`): {links}"

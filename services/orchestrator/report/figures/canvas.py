@@ -1,8 +1,11 @@
 """What every figure shares: the size, the fonts, and how a curve is drawn."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import textwrap
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -20,6 +23,11 @@ MOST_TICKS = 9
 SHORT_LABEL = 22
 """Characters of a label of which two fit side by side."""
 LEGEND_LINE_IN = 0.125
+LABEL_LINE_IN = 0.112
+BESIDE = 20
+"""Characters of a line of a label beside a curve."""
+AROUND_IN = 0.42
+"""Height of a panel that title and ticks take."""
 AXIS_LABELS = {
     "psnr_db": "PSNR (dB)",
     "ssim": "SSIM (higher is better)",
@@ -73,6 +81,91 @@ def legend_height_in(styles: Collection[Style]) -> float:
     labels = {style.label for style in styles}
     short = sum(len(label) <= SHORT_LABEL for label in labels)
     return LEGEND_LINE_IN * ((short + 1) // 2 + len(labels) - short) + 0.1
+
+
+FROM_LEFT: Mapping[str, Any] = {"x": 0.0, "ha": "left"}
+"""Where titles begin that are wider than axes with labels on their right."""
+
+
+class End(NamedTuple):
+    """The end of a curve, in the units of its axes, and what stands beside it."""
+
+    x: float
+    y: float
+    text: str
+    color: str
+
+
+def end_of(points: Mapping[float, float], style: Style) -> End:
+    """Return where a curve ends, with the style's name for it."""
+    x = max(points)
+    return End(x, points[x], style.beside, style.color)
+
+
+def panel_in(labels: Iterable[str], least_in: float) -> float:
+    """Return the height of a panel whose curves have these labels beside them, and no less than least_in."""
+    return max(least_in, LABEL_LINE_IN * sum(_beside(label).count("\n") + 1 for label in labels) + AROUND_IN)
+
+
+def label_ends(axes: Axes, ends: Iterable[End], height_in: float) -> None:
+    """Write beside every curve what it is, on the right, as near to its end as its neighbours let it.
+
+    Args:
+        axes: with everything drawn: their limits stay as they are.
+        ends: of the curves.
+        height_in: of the panel, see `panel_in`.
+    """
+    listed = sorted(ends, key=lambda end: end.y)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    texts = [_beside(end.text) for end in listed]
+    heights = [LABEL_LINE_IN * (text.count("\n") + 1) / (height_in - AROUND_IN) for text in texts]
+    places = spread([(end.y - low) / (high - low) for end in listed], heights)
+    for end, text, place in zip(listed, texts, places, strict=True):
+        axes.annotate(
+            text,
+            xy=(end.x, end.y),
+            xytext=(1.05, place),
+            textcoords="axes fraction",
+            ha="left",
+            va="center",
+            color=end.color,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": end.color,
+                "linewidth": 0.4,
+                "relpos": (0.0, 0.5),
+                "patchA": None,
+                "shrinkA": 2,
+                "shrinkB": 2,
+            },
+        )
+
+
+def _beside(label: str) -> str:
+    return textwrap.fill(label, BESIDE)
+
+
+def spread(wanted: Sequence[float], heights: Sequence[float]) -> list[float]:
+    """Return places near the wanted ones, rising, so far apart that nothing of the heights overlaps.
+
+    The squared distances are the least that there are (isotonic regression by pooling adjacent violators); then all is
+    moved within 0..1, as far as there is room.
+
+    Args:
+        wanted: rising.
+        heights: of what stands there, centred on its place.
+    """
+    before = [sum(heights[:at]) + height / 2 for at, height in enumerate(heights)]
+    pools: list[list[float]] = []
+    for place, taken in zip(wanted, before, strict=True):
+        pools.append([place - taken])
+        while len(pools) > 1 and fmean(pools[-2]) >= fmean(pools[-1]):
+            pools[-2:] = [pools[-2] + pools[-1]]
+    free = max(1 - sum(heights), 0.0)
+    starts = [min(max(fmean(pool), 0.0), free) for pool in pools for _ in pool]
+    return [start + taken for start, taken in zip(starts, before, strict=True)]
 
 
 def tick_snrs(axes: Axes, snrs_db: Iterable[float]) -> None:

@@ -9,11 +9,13 @@ from jscc.baselines.curves import DESIGN_SNR_DB
 from jscc.rates import same_rate
 from services.orchestrator.report.figures.canvas import (
     AXIS_LABELS,
+    FROM_LEFT,
     NoDataError,
+    end_of,
     facts,
-    legend,
-    legend_height_in,
+    label_ends,
     new_figure,
+    panel_in,
     plot,
     rho_text,
     tick_snrs,
@@ -95,7 +97,8 @@ def _follows(item: Series, fixed: Styled) -> bool:
 
 def _draw(shown: Styled, images: frozenset[Image]) -> Figure:
     styles = [style for style, _ in shown]
-    figure = new_figure(PANEL_IN + legend_height_in(styles))
+    height_in = panel_in((style.beside for style in styles), PANEL_IN)
+    figure = new_figure(height_in)
     axes = figure.subplots()
     curves = {style.label: curve(item, "psnr_db", images) for style, item in shown}
     sent_db = {snr_db for style, item in shown if item.rows for snr_db in curves[style.label]}
@@ -104,11 +107,11 @@ def _draw(shown: Styled, images: frozenset[Image]) -> Figure:
     tick_snrs(axes, sent_db)
     axes.set(xlabel="SNR (dB)", ylabel=AXIS_LABELS["psnr_db"])
     series = [item for _, item in shown]
-    axes.set_title(f"{rho_text(series[-1].rho)}: {facts(series, images)}")
+    axes.set_title(f"{rho_text(series[-1].rho)}: {facts(series, images)}", **FROM_LEFT)
     cliffs = [cliff for style, item in shown if _is_fixed(item) and (cliff := _cliff(curves[style.label]))]
     if cliffs:
         _annotate(axes, max(cliffs, key=lambda cliff: cliff.foot_db))
-    legend(figure, styles)
+    label_ends(axes, [end_of(curves[style.label], style) for style in styles], height_in)
     return figure
 
 

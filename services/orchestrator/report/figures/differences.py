@@ -9,10 +9,12 @@ from matplotlib.figure import Figure
 from jscc.baselines.curves import GAUSSIAN
 from services.orchestrator.report.differences import compared, paired
 from services.orchestrator.report.figures.canvas import (
+    FROM_LEFT,
     NoDataError,
-    legend,
-    legend_height_in,
+    end_of,
+    label_ends,
     new_figure,
+    panel_in,
     plot,
     rho_text,
     tick_snrs,
@@ -44,20 +46,23 @@ def draw(results: Results) -> Figure:
         raise NoDataError("no transmission and no reference of one rate to compare with another over common images")
     panels, styles = by_rate(item for item, _ in pairs.values()), Styles(results)
     names = styles.in_order({item.variant for item, _ in pairs.values()})
-    listed = [styles.of(name) for name in names]
-    figure = new_figure(PANEL_IN * len(panels) + legend_height_in(listed))
-    grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)
-    for axes, panel in zip(grid[:, 0], panels, strict=True):
+    heights = [panel_in((styles.of(item.variant).beside for item in panel), PANEL_IN) for panel in panels]
+    figure = new_figure(sum(heights))
+    grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
+    for axes, panel, height_in in zip(grid[:, 0], panels, heights, strict=True):
         rival = pairs[id(panel[0])][1]
         for item in panel:
             shift_db = _APART_DB * (names.index(item.variant) - (len(names) - 1) / 2)
             _plot(axes, _points(item, rival, sent_db), styles.of(item.variant), shift_db)
         axes.axhline(0, color="black", linewidth=0.6)
         axes.set_ylabel("PSNR difference (dB)")
-        axes.set_title(f"{rho_text(panel[0].rho)}: less {styles.of(rival.variant).label}")
+        axes.set_title(f"{rho_text(panel[0].rho)}: less {styles.of(rival.variant).label}", **FROM_LEFT)
+        means = [(item, _points(item, rival, sent_db)) for item in panel]
+        ends = ({snr_db: mean.mean for snr_db, mean in points.items()} for _, points in means)
+        styled = zip(ends, (styles.of(item.variant) for item in panel), strict=True)
+        label_ends(axes, [end_of(points, style) for points, style in styled], height_in)
     tick_snrs(grid[-1, 0], sent_db)
-    grid[-1, 0].set_xlabel("SNR (dB); 95 % intervals of paired differences")
-    legend(figure, listed)
+    grid[-1, 0].set_xlabel("SNR (dB); 95 % intervals of paired differences", loc="left")
     return figure
 
 

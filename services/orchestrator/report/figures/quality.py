@@ -8,11 +8,13 @@ from matplotlib.figure import Figure
 
 from services.orchestrator.report.figures.canvas import (
     AXIS_LABELS,
+    FROM_LEFT,
     NoDataError,
+    end_of,
     facts,
-    legend,
-    legend_height_in,
+    label_ends,
     new_figure,
+    panel_in,
     plot,
     rho_text,
     tick_snrs,
@@ -52,26 +54,39 @@ def draw(results: Results, metric: str) -> Figure:
         raise NoDataError(f"no transmission with default options and no reference has {name} at a finite SNR")
     panels = by_rate(shown)
     styles = Styles(results)
-    heights = [FIRST_PANEL_IN, *[OTHER_PANEL_IN] * (len(panels) - 1)]
-    listed = [styles.of(name) for name in styles.in_order({item.variant for item in shown})]
-    figure = new_figure(sum(heights) + legend_height_in(listed))
+    least_in = [FIRST_PANEL_IN, *[OTHER_PANEL_IN] * (len(panels) - 1)]
+    heights = [
+        panel_in((styles.of(item.variant).beside for item in panel), least)
+        for panel, least in zip(panels, least_in, strict=True)
+    ]
+    figure = new_figure(sum(heights))
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
     sent_db = {snr_db for item in main_series(results.rows) for snr_db in curve(item, metric)}
     lost = 0
-    for axes, panel in zip(grid[:, 0], panels, strict=True):
+    for axes, panel, height_in in zip(grid[:, 0], panels, heights, strict=True):
         for item in panel:
             plot(axes, curve(item, metric), styles.of(item.variant), marked=sent_db)
-            _errors(axes, item, metric, styles.of(item.variant).color)
+            errors(axes, item, metric, styles.of(item.variant).color)
             lost += _count_lost(axes, item, curve(item, metric), sent_db, styles.of(item.variant).color)
         axes.set_ylabel(AXIS_LABELS[metric])
-        axes.set_title(f"{rho_text(_rho(panel))}: {facts(panel, _images(panel))}")
+        axes.set_title(f"{rho_text(_rho(panel))}: {facts(panel, _images(panel))}", **FROM_LEFT)
+        label_ends(axes, [end_of(curve(item, metric), styles.of(item.variant)) for item in panel], height_in)
     tick_snrs(grid[-1, 0], sent_db)
-    grid[-1, 0].set_xlabel("SNR (dB)" + (_LOST if lost else ""))
-    legend(figure, listed)
+    grid[-1, 0].set_xlabel("SNR (dB)" + (_LOST if lost else "") + _words(shown), loc="left")
     return figure
 
 
-def _errors(axes: Axes, item: Series, metric: str, color: str) -> None:
+def _words(shown: Collection[Series]) -> str:
+    """Say what the labels of references are short for."""
+    words = "\nideal: image file, ideal code, rate follows SNR"
+    halved = "\nhalved: at half the resolution where that is better"
+    names = [item.variant for item in shown]
+    if not any(name.endswith("_adaptive") for name in names):
+        return ""
+    return words + (halved if any(name.endswith("_half_adaptive") for name in names) else "")
+
+
+def errors(axes: Axes, item: Series, metric: str, color: str) -> None:
     """Draw the standard error over the images about the means of what was sent; those of all curves would hide them."""
     means = [(snr_db, image_mean(by_snr(item.rows).get(snr_db, ()), metric)) for snr_db in curve(item, metric)]
     sure = [(snr_db, mean) for snr_db, mean in means if mean and math.isfinite(mean.error)]
@@ -83,7 +98,7 @@ def _count_lost(
     axes: Axes, item: Series, points: Mapping[float, float], shown_db: Collection[float], color: str
 ) -> int:
     """Write beside the points of a link that follows the SNR how many images were lost there; return their sum."""
-    if item.variant.endswith("_fixed"):  # its cliff is what it is shown for
+    if not item.variant.endswith("_adaptive"):  # a cliff is what a fixed rate is shown for, and outages are of draws
         return 0
     every = {} if item.rows else losses(item)
     counts = {snr_db: lost for snr_db, (lost, _) in every.items() if lost and snr_db in points and snr_db in shown_db}

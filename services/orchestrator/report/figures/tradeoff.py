@@ -1,5 +1,6 @@
 """What more sampling steps of a receiver buy, and what they cost."""
 
+import math
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -25,6 +26,9 @@ from services.orchestrator.results.store import Results
 
 OPTION = "steps"
 PANEL_IN = 1.4
+MOST_TIME_TICKS = 4
+"""Of four digits each, side by side in half the width."""
+DIGITS = (1, 2, 5)
 _COLUMNS = 4
 _METRICS = ("lpips", "psnr_db")
 
@@ -84,6 +88,17 @@ def _base(results: Results, name: str, images: Collection[Image]) -> Base | None
     return None
 
 
+def log_ticks(low: float, high: float, most: int = MOST_TIME_TICKS) -> list[float]:
+    """Return round numbers within low..high > 0, as many as there are in steps that leave no more than `most`."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits, each in ((DIGITS, 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 3)):
+        ticks = [digit * 10.0**decade for decade in decades[::each] for digit in digits]
+        found = [tick for tick in ticks if low <= tick <= high]
+        if len(found) <= most:
+            break
+    return found
+
+
 def _draw_snr(row: Collection[Axes], study: OptionStudy, at: tuple[float, str], style: Style) -> None:
     over_steps, over_time = row
     means, times_ms = study.means(*at), study.decoder_ms(at[0])
@@ -108,4 +123,8 @@ def _name_axes(row: Collection[Axes], study: OptionStudy) -> None:
     over_steps.xaxis.set_minor_locator(NullLocator())
     over_steps.set_xlabel("sampling steps")
     over_time.set_xscale("log")
+    low_ms, high_ms = over_time.get_xlim()
+    ticks_ms = log_ticks(low_ms, high_ms)
+    over_time.set_xticks(ticks_ms, [f"{tick_ms:g}" for tick_ms in ticks_ms])
+    over_time.xaxis.set_minor_locator(NullLocator())
     over_time.set_xlabel("decoder, median (ms)")

@@ -12,16 +12,19 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from services.orchestrator.report.figures.canvas import FONT_PT, WIDTH_IN, NoDataError, rho_text
+from services.orchestrator.report.figures.canvas import FONT_PT, NoDataError, rho_text
 from services.orchestrator.report.series import Scored, all_series
 from services.orchestrator.report.style import Styles
 from services.orchestrator.results.rows import ImageKey
 from services.orchestrator.results.store import Results
 
 AT_SNR_DB = 5.0
-COLUMNS = 3
-DPI = 400
-"""The pictures are what is looked at."""
+WIDTH_IN = 6.8
+MOST_IN = 10.5
+"""Of the height: a page."""
+LEAST_COLUMNS, MOST_COLUMNS = 4, 8
+DPI = 150
+"""What is looked at are the details, which are enlarged."""
 ZOOM = 4
 """Width of the picture over width of the detail."""
 _GAP_IN, _LINE_IN, _TITLE_IN = 0.04, 0.115, 0.18
@@ -87,20 +90,17 @@ def _tile(results: Results, received: ReceivedPicture, label: str) -> Tile:
     scored = received.scored
     every: list[Scored] = [*results.rows, *results.references]
     rates = {f"{item.rho:.2g}" for item in every}
-    lines = textwrap.wrap(label, 22) + ([rho_text(scored.rho)] if len(rates) > 1 else [])
+    lines = textwrap.wrap(label, 26, break_on_hyphens=False) + ([rho_text(scored.rho)] if len(rates) > 1 else [])
     psnr = "" if scored.psnr_db is None else f"{scored.psnr_db:.1f} dB"
     lpips = "" if scored.lpips is None else f" / {scored.lpips:.3f}"
     return Tile("\n".join([*lines, psnr + lpips]), pixels_of(received.png))
 
 
 def _draw(tiles: Sequence[Tile], title: str) -> Figure:
-    height_px, width_px = tiles[0].pixels.shape[:2]
-    columns = min(COLUMNS, len(tiles))
-    width_in = (WIDTH_IN - (columns - 1) * _GAP_IN) / columns
-    picture_in, detail_in = width_in * height_px / width_px, width_in * _DETAIL_ASPECT
-    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
-    captions_in = [_LINE_IN * max(tile.caption.count("\n") + 1 for tile in row) + 2 * _GAP_IN for row in rows]
-    height_in = _TITLE_IN + len(rows) * (picture_in + _GAP_IN + detail_in) + sum(captions_in)
+    grids = [_grid(tiles, columns) for columns in range(LEAST_COLUMNS, MOST_COLUMNS + 1)]
+    grid = next((grid for grid in grids if grid.height_in <= MOST_IN), grids[-1])
+    rows, captions_in, height_in = grid.rows, grid.captions_in, grid.height_in
+    width_in, picture_in, detail_in = grid.width_in, grid.picture_in, grid.detail_in
     figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI)
     figure.text(0.5, 1 - 0.5 * _TITLE_IN / height_in, title, ha="center", va="center", fontsize=FONT_PT)
     box, top_in = _detail(tiles[0].pixels), height_in - _TITLE_IN
@@ -110,6 +110,29 @@ def _draw(tiles: Sequence[Tile], title: str) -> Figure:
             _draw_tile(figure, tile, box, (at * (width_in + _GAP_IN), width_in), heights)
         top_in -= picture_in + _GAP_IN + detail_in + caption_in
     return figure
+
+
+class Grid(NamedTuple):
+    """How tiles lie in a figure; all in inches."""
+
+    rows: Sequence[Sequence[Tile]]
+    width_in: float
+    picture_in: float
+    detail_in: float
+    captions_in: Sequence[float]
+
+    @property
+    def height_in(self) -> float:
+        """Of the figure."""
+        return _TITLE_IN + len(self.rows) * (self.picture_in + _GAP_IN + self.detail_in) + sum(self.captions_in)
+
+
+def _grid(tiles: Sequence[Tile], columns: int) -> Grid:
+    height_px, width_px = tiles[0].pixels.shape[:2]
+    width_in = (WIDTH_IN - (columns - 1) * _GAP_IN) / columns
+    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
+    captions_in = [_LINE_IN * max(tile.caption.count("\n") + 1 for tile in row) + 2 * _GAP_IN for row in rows]
+    return Grid(rows, width_in, width_in * height_px / width_px, width_in * _DETAIL_ASPECT, captions_in)
 
 
 def _draw_tile(

@@ -14,7 +14,7 @@ from services.orchestrator.cli import terminal
 from services.orchestrator.link.airs import airs_of
 from services.orchestrator.report import airs, summary
 from services.orchestrator.report.statistics_csv import statistics_csv
-from services.orchestrator.results.rows import Picture, Row, air_fields
+from services.orchestrator.results.rows import Picture, Reference, Row, air_fields
 from services.orchestrator.results.store import Results
 
 (PILOTS,) = airs_of(["rayleigh"])
@@ -111,3 +111,63 @@ def test_statistics_are_of_each_air_and_compare_where_there_is_something() -> No
     }
     with pytest.raises(ValueError, match=r"^against: 'nothing' is not in this run"):
         statistics_csv(replace(results, settings={"against": "nothing"}))
+
+
+def line(curve: str, image: str, draw: int, psnr_db: float, **changes: Any) -> Reference:
+    values = {"ssim": None, "ms_ssim": None, "lpips": None, "channel": "rayleigh", **changes}
+    return factories.reference(curve=curve, image=image, draw=draw, psnr_db=psnr_db, **values)
+
+
+def lines_over() -> list[Reference]:
+    """One rate: 10 or 28 dB; two layers: 3 dB below the methods of image a, 1 dB of b."""
+    arrives = {("a", 0): False, ("a", 1): True, ("b", 0): False, ("b", 1): True}
+    single = [
+        line("avif_single_rate", *at, 28.0 if delivered else 10.0, delivered=delivered)
+        for at, delivered in arrives.items()
+    ]
+    apart_db = {"a": 3.0, "b": 1.0}
+    two = [line("avif_two_layer", *at, psnr_db - apart_db[at[0]]) for at, psnr_db in QUALITY.items()]
+    weaker = [line("jpeg_single_rate", *at, 5.0) for at in QUALITY]
+    return [*single, *two, *weaker]
+
+
+def test_lines_over_fading_stand_beside_methods_with_paired_differences() -> None:
+    """Methods 25 and 31, one rate 19 and 19, two layers 22 and 30: 9 ± 3 and 2 ± 1 more; t is 12.706 for two images."""
+    other = [line("avif_single_rate", *at, 99.0, channel_options=ChosenOptions({"coherence": 8})) for at in QUALITY]
+    results = Results(rows=[*over(AWGN), *over(PILOTS)], references=[factories.reference(), *lines_over(), *other])
+    text = summary.write(results, [])
+    found = line_of(text, "Over rayleigh", "avif_single_rate")
+    assert found[2:7] == ["–", "0", "2", "2", "19.00 ± 0.00"]  # noqa: RUF001
+    assert found[-2:] == ["50.0 %", "50.0 %"]
+    own = text[text.index("## Over rayleigh") :]
+    differences = [part for part in own.splitlines() if part.startswith("| deepjscc ")][1:3]
+    cells = [[cell.strip() for cell in part.strip("|").split("|")] for part in differences]
+    assert cells[0][1:] == ["avif_single_rate", "0.2500", "2", "+9.00 (-29.12 to +47.12)"]
+    assert cells[1][1:] == ["avif_two_layer", "0.2500", "2", "+2.00 (-10.71 to +14.71)"]
+    assert "avif_single_rate" not in text[: text.index("## Over rayleigh")]
+
+
+def test_statistics_have_scatter_and_differences_from_the_lines_of_air_that_fades_alone() -> None:
+    results = Results(rows=[*over(AWGN), *over(PILOTS)], references=lines_over())
+    found = [item for item in csv.DictReader(statistics_csv(results).splitlines()) if item["metric"] == "psnr_db"]
+    white, faded = (item for item in found if item["series"] == "deepjscc")
+    assert (white["air"], white["percentile_50"], white["less_single_rate"]) == ("awgn", "", "")
+    ends = [faded[f"percentile_{at}"] for at in (5, 50, 95)]
+    assert ends == ["20.3", "26", "38.5"]
+    assert (faded["below_24_db"], faded["transmissions"]) == ("2", "4")
+    assert (faded["less_single_rate"], faded["less_two_layer"]) == ("9", "2")
+    assert [float(faded[f"less_two_layer_{end}_95"]) for end in ("low", "high")] == pytest.approx(
+        [-10.706, 14.706], abs=1e-3
+    )
+    (single,) = (item for item in found if item["series"] == "avif_single_rate")
+    assert (single["mean"], single["lost"], single["sent"], single["less_two_layer"]) == ("19", "2", "4", "")
+
+
+def test_a_method_is_compared_with_the_line_that_was_told_the_same() -> None:
+    bold = {"snr_db": 0.0, "told_snr_db": 3.0}
+    rows = [*over(PILOTS), *over(PILOTS, **bold)]
+    lines = [*lines_over(), *(line("avif_single_rate", *at, 12.0, told_above_db=3.0) for at in QUALITY)]
+    found = csv.DictReader(statistics_csv(Results(rows=rows, references=lines)).splitlines())
+    less = {item["series"]: item["less_single_rate"] for item in found if item["metric"] == "psnr_db"}
+    assert (less["deepjscc"], less["deepjscc (told 3 dB)"]) == ("9", "16")
+    assert "avif_single_rate (told 3 dB)" in less

@@ -17,7 +17,7 @@ from jscc.air import AWGN
 from jscc.options import ChosenOptions
 from jscc.wire.timing import HopRecord
 from services.orchestrator.results import migrate, tables
-from services.orchestrator.results.rows import Event, Picture, air_fields
+from services.orchestrator.results.rows import Event, Picture, Reference, air_fields
 from services.orchestrator.results.store import Store
 
 
@@ -31,18 +31,26 @@ BEFORE_FRAMES: dict[str, Any] = {**air_fields(AWGN), "pilot_uses": None}
 del BEFORE_FRAMES["channel"], BEFORE_FRAMES["channel_options"]
 
 
+OF_WHITE_NOISE = ("channel", "channel_options", "told_above_db", "draw")
+"""What references have since version 4."""
+
+
 def drop_frames(path: Path) -> None:
     """Take the columns of version 4 out of a database; what it tells apart by them must not be there twice."""
-    with closing(sqlite3.connect(path)) as database:
-        (made,) = database.execute("SELECT sql FROM sqlite_master WHERE name = 'results'").fetchone()
-    for name in BEFORE_FRAMES:
-        made = re.sub(rf"  {name} [A-Z ]+,\n|, {name}\b", "", made)
-    columns = ", ".join(name for name in ("id", *tables.ROW_COLUMNS) if name not in BEFORE_FRAMES)
-    change(
-        path,
-        f"PRAGMA legacy_alter_table = ON; ALTER TABLE results RENAME TO gone; {made};"
-        f"INSERT INTO results ({columns}) SELECT {columns} FROM gone; DROP TABLE gone",
-    )
+    for table, kept, gone in (
+        ("results", tables.ROW_COLUMNS, tuple(BEFORE_FRAMES)),
+        ("computed", Reference._fields, OF_WHITE_NOISE),
+    ):
+        with closing(sqlite3.connect(path)) as database:
+            (made,) = database.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+        for name in gone:
+            made = re.sub(rf"  {name} [A-Z ]+,\n|, {name}\b", "", made)
+        columns = ", ".join(name for name in ("id", *kept) if name not in gone)
+        change(
+            path,
+            f"PRAGMA legacy_alter_table = ON; ALTER TABLE {table} RENAME TO gone; {made};"
+            f"INSERT INTO {table} ({columns}) SELECT {columns} FROM gone; DROP TABLE gone",
+        )
 
 
 def test_a_later_version_is_refused_and_left_alone(path: Path) -> None:
@@ -200,17 +208,23 @@ def test_a_run_of_before_frames_goes_on_as_one_over_air_that_does_not_fade(path:
     with Store(path) as store:
         store.add(before, pictures)
         store.add(replace(before, draw=1))
+        store.add_reference(REFERENCE, [Picture(REFERENCE.key, b"\x02")])
     drop_frames(path)
     change(path, "PRAGMA user_version = 3")
     for _ in range(2):  # the second time it is of this version already
         with Store(path, sweep=True) as store:
             assert store.rows() == [before, replace(before, draw=1)]
-            assert store.pictures() == pictures
+            assert store.pictures() == [*pictures, Picture(REFERENCE.key, b"\x02")]
+            assert store.references() == [REFERENCE]
+            assert not store.add_reference(REFERENCE)
             assert store.keys() == {before.key, before.key._replace(draw=1)}
             assert not store.add(before)
     with Store(path, sweep=True) as store:
         for change_of in ({"csi": "perfect"}, {"fading": "block"}, {"block": 8}, {"pilots": 1}, {"interleaved": False}):
             assert store.add(replace(before, **change_of)), change_of
+        options = ChosenOptions({"coherence": 8})
+        for other in ({"channel": "rayleigh"}, {"channel_options": options}, {"told_above_db": 3.0}, {"draw": 1}):
+            assert store.add_reference(REFERENCE._replace(**other)), other
 
 
 @pytest.mark.parametrize("version", [1, 2])
