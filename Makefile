@@ -7,6 +7,8 @@ START ?=
 OUT ?= runs/kodak
 OUT_ALL ?= runs/kodak_all
 SWEEP_METHODS ?= kltjscc,deepjscc,softcast
+FADING_METHODS ?= kltjscc,deepjscc,softcast,digital
+FADING_DRAWS ?= 20
 OUT_MISMATCH ?= runs/mismatch
 MISMATCH_DATASET ?= validation
 MISMATCH_SNR_DB ?= -5,5,15
@@ -24,7 +26,7 @@ export JSCC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help sweep sweep-all mismatch test quick check fix up down train bench bench-train stubs wire-reference lock
+.PHONY: help sweep sweep-all fading mismatch test quick check fix up down train bench bench-train stubs wire-reference lock
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,11 +38,16 @@ help: ## say what can be made
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-sweep: .venv/.installed ## Kodak through the link with SWEEP_METHODS: rows, summary and figures in $(OUT), some minutes
+sweep: .venv/.installed ## Kodak through the link with SWEEP_METHODS, over one gain per image and AWGN: rows, summary and figures in $(OUT), some minutes
+	$(BIN)/jscc-link sweep --dataset kodak --methods $(SWEEP_METHODS) --channels rayleigh --snr-db=0,10,20 --draws 1 --out $(OUT)
 	$(BIN)/jscc-link sweep --dataset kodak --methods $(SWEEP_METHODS) --snr-db=-5,0,5,10,15,20 --draws 1 --out $(OUT)
 
 sweep-all: .venv/.installed ## everything: all methods, their studies, all references, into $(OUT_ALL); says first how long it takes
 	$(BIN)/jscc-link sweep --dataset kodak --methods all --snr-db=-5,0,5,10,15,20 --draws 1 --out $(OUT_ALL)
+
+fading: .venv/.installed ## FADING_METHODS over one gain per image and over fast fading, FADING_DRAWS draws of each image, all references, into $(OUT_ALL); hours
+	$(BIN)/jscc-link sweep --dataset kodak --methods $(FADING_METHODS) --channels rayleigh,rayleigh:coherence=1,csi=perfect \
+	  --snr-db=-5,0,5,10,15,20 --draws $(FADING_DRAWS) --references all --out $(OUT_ALL)
 
 mismatch: .venv/.installed ## SWEEP_METHODS told 0 to 6 dB too much, without, with the usual and with a larger margin, into $(OUT_MISMATCH)
 	for margins in "margin_db=0.0 --option header_margin_db=0.0" header_margin_db=1.0 "margin_db=3.0 --option header_margin_db=3.0"; do \
