@@ -48,9 +48,7 @@ FIGURES: Mapping[str, Drawing] = {
     "psnr_differences": Drawing("Paired differences of PSNR, with intervals", _of_first(differences.draw)),
     "cliff_effect_annotated": Drawing("The cliff of a fixed rate", _of_first(cliff.draw)),
     "fading_psnr": Drawing("PSNR over mean SNR where gains fade, with digital lines", fading.draw),
-    "fading_distribution": Drawing(
-        "Distribution of PSNR over images and draws where gains fade", None, distribution.draw
-    ),
+    "fading_distribution": Drawing("Distribution of PSNR over images and draws where gains fade", distribution.draw),
     "pilots": Drawing("PSNR over the share of pilots", pilots.draw),
     "told": Drawing("Told against true SNR", told.draw),
     "param_efficiency": Drawing("PSNR over number of parameters", _of_first(parameters.draw)),

@@ -105,7 +105,7 @@ def shown(air: AirSpec, part: Results) -> list[Series]:
 
 
 def _nearest(lines: Sequence[Series], rho: float) -> list[Series]:
-    """Return the lines of the nearest rate: headers make that of small images some percent more than is computed for."""
+    """Return the lines of the nearest rate: headers make that of small images a few percent more than theirs."""
     at = min((item.rho for item in lines), key=lambda found: abs(found - rho), default=rho)
     return [item for item in lines if same_rate(item.rho, at)]
 
