@@ -30,42 +30,35 @@ from services.orchestrator.results.store import Results
 
 
 class Drawing(NamedTuple):
-    """A figure's caption and what draws it, of one air or, if it is of several, of all of them."""
+    """A figure's caption and what draws it from the results of a run, of all its airs."""
 
     caption: str
-    of_one: Callable[[Results], Figure] | None
-    of_all: Callable[[Results], Figure] | None = None
+    draw: Callable[[Results], Figure]
 
-    def draw(self, results: Results) -> Figure:
-        """Draw it from the results of a run, of several airs the first.
 
-        Raises:
-            NoDataError: there is nothing to draw.
-        """
-        if self.of_all is not None:
-            return self.of_all(results)
-        assert self.of_one is not None
-        return self.of_one(parts(results)[0][1])
+def _of_first(draw: Callable[[Results], Figure]) -> Callable[[Results], Figure]:
+    """Return what draws the first air of a run."""
+    return lambda results: draw(parts(results)[0][1])
 
 
 FIGURES: Mapping[str, Drawing] = {
-    "psnr_vs_snr_all_methods": Drawing("PSNR over SNR, all methods", partial(quality.draw, metric="psnr_db")),
-    "psnr_differences": Drawing("Paired differences of PSNR, with intervals", differences.draw),
-    "cliff_effect_annotated": Drawing("The cliff of a fixed rate", cliff.draw),
-    "fading_psnr": Drawing("PSNR over mean SNR where gains fade, with digital lines", None, fading.draw),
-    "fading_distribution": Drawing(
-        "Distribution of PSNR over images and draws where gains fade", None, distribution.draw
+    "psnr_vs_snr_all_methods": Drawing(
+        "PSNR over SNR, all methods", _of_first(partial(quality.draw, metric="psnr_db"))
     ),
-    "pilots": Drawing("PSNR over the share of pilots", None, pilots.draw),
-    "told": Drawing("Told against true SNR", None, told.draw),
-    "param_efficiency": Drawing("PSNR over number of parameters", parameters.draw),
-    "model_based_convergence": Drawing("PSNR over number of iterations", convergence.draw),
-    "latency_comparison": Drawing("Computing and wire time of every hop", latency.draw),
-    "visual_comparison": Drawing("Original and received images", visual.draw),
-    "ssim_vs_snr": Drawing("SSIM over SNR", partial(quality.draw, metric="ssim")),
-    "ms_ssim_vs_snr": Drawing("MS-SSIM over SNR", partial(quality.draw, metric="ms_ssim")),
-    "lpips_vs_snr": Drawing("LPIPS over SNR", partial(quality.draw, metric="lpips")),
-    "diffusion_tradeoff": Drawing("Quality over sampling steps and decoder time", tradeoff.draw),
+    "psnr_differences": Drawing("Paired differences of PSNR, with intervals", _of_first(differences.draw)),
+    "cliff_effect_annotated": Drawing("The cliff of a fixed rate", _of_first(cliff.draw)),
+    "fading_psnr": Drawing("PSNR over mean SNR where gains fade, with digital lines", fading.draw),
+    "fading_distribution": Drawing("Distribution of PSNR over images and draws where gains fade", distribution.draw),
+    "pilots": Drawing("PSNR over the share of pilots", pilots.draw),
+    "told": Drawing("Told against true SNR", told.draw),
+    "param_efficiency": Drawing("PSNR over number of parameters", _of_first(parameters.draw)),
+    "model_based_convergence": Drawing("PSNR over number of iterations", _of_first(convergence.draw)),
+    "latency_comparison": Drawing("Computing and wire time of every hop", _of_first(latency.draw)),
+    "visual_comparison": Drawing("Original and received images", _of_first(visual.draw)),
+    "ssim_vs_snr": Drawing("SSIM over SNR", _of_first(partial(quality.draw, metric="ssim"))),
+    "ms_ssim_vs_snr": Drawing("MS-SSIM over SNR", _of_first(partial(quality.draw, metric="ms_ssim"))),
+    "lpips_vs_snr": Drawing("LPIPS over SNR", _of_first(partial(quality.draw, metric="lpips"))),
+    "diffusion_tradeoff": Drawing("Quality over sampling steps and decoder time", _of_first(tradeoff.draw)),
 }
 """By file name."""
 SUFFIXES = (".png", ".pdf")

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from jscc.air import STEADY, AirSpec
 from jscc.baselines.curves import ERGODIC, FADING_CODECS
+from jscc.rates import same_rate
 from services.orchestrator.report.airs import CSI_WORDS, fading_lines, parts
 from services.orchestrator.report.figures.canvas import (
     AXIS_LABELS,
@@ -54,9 +55,17 @@ def draw(results: Results) -> Figure:
         axes.set_title(title(air, panel), **FROM_LEFT)
         label_ends(axes, [end_of(curve(item, "psnr_db"), own.of(item.variant)) for item in panel], height_in)
     tick_snrs(grid[-1, 0], [snr_db for _, _, panel in panels for item in panel for snr_db in curve(item, "psnr_db")])
-    dashed = any(not item.rows for _, _, panel in panels for item in panel)
-    grid[-1, 0].set_xlabel("mean SNR (dB)" + ("; AVIF, JPEG: ideal code, gains known" if dashed else ""), loc="left")
+    grid[-1, 0].set_xlabel(f"mean SNR (dB){_of_lines([panel for _, _, panel in panels])}", loc="left")
     return figure
+
+
+def _of_lines(panels: Sequence[Sequence[Series]]) -> str:
+    """Say what lines are, and their rate where it is not that of the methods."""
+    found = [(item.rho, _rho(panel)) for panel in panels for item in panel if not item.rows]
+    if not found:
+        return ""
+    other = next((rho for rho, of_methods in found if not same_rate(rho, of_methods)), None)
+    return "; AVIF, JPEG: ideal code, gains known" + (f", {rho_text(other)}" if other else "")
 
 
 def kinds(results: Results) -> list[tuple[AirSpec, Results]]:
@@ -87,12 +96,23 @@ def shown(air: AirSpec, part: Results) -> list[Series]:
     sent = [item for item in main_series(part.rows) if curve(item, "psnr_db")]
     if not sent:
         return []
-    panel = by_rate([*sent, *(item for item in fading_lines(air, part) if curve(item, "psnr_db"))])[0]
-    computed = [item for item in panel if not item.rows]
+    panel = by_rate(sent)[0]
+    computed = _nearest([item for item in fading_lines(air, part) if curve(item, "psnr_db")], _rho(panel))
     codec = next((codec for codec in FADING_CODECS if any(item.method.startswith(codec) for item in computed)), "")
     lines = [item for item in computed if item.method.startswith(codec)]
     ergodic = [item for item in lines if item.method.endswith(ERGODIC)]
-    return [*(item for item in panel if item.rows), *(ergodic or lines)]
+    return [*panel, *(ergodic or lines)]
+
+
+def _nearest(lines: Sequence[Series], rho: float) -> list[Series]:
+    """Return the lines of the nearest rate: headers make that of small images a few percent more than theirs."""
+    at = min((item.rho for item in lines), key=lambda found: abs(found - rho), default=rho)
+    return [item for item in lines if same_rate(item.rho, at)]
+
+
+def _rho(panel: Sequence[Series]) -> float:
+    rows = [row for item in panel for row in item.rows]
+    return sum(row.rho for row in rows) / len(rows)
 
 
 def title(air: AirSpec, panel: Sequence[Series]) -> str:
@@ -100,7 +120,7 @@ def title(air: AirSpec, panel: Sequence[Series]) -> str:
     rows = [row for item in panel for row in item.rows]
     images, draws = len({image_of(row) for row in rows}), len({row.draw for row in rows})
     datasets = ", ".join(sorted({row.dataset for row in rows}))
-    rho = rho_text(sum(row.rho for row in rows) / len(rows))
+    rho = rho_text(_rho(panel))
     options = f", {air.options}" if air.options else ""
     first = f"{_NAMES[is_still(air)]} ({air.channel}{options}), {rho}"
     return f"{first}\n{datasets}, {count(images, 'image')} x {count(draws, 'draw')}, {CSI_WORDS[air.csi]}"

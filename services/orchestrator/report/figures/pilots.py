@@ -31,6 +31,7 @@ from services.orchestrator.results.store import Results
 PANEL_IN = 2.2
 _WIDE = 8.0
 """Largest over smallest share from which on the axis is logarithmic."""
+_Sent = tuple[Image, int]
 _Group = Sequence[tuple[AirSpec, Results]]
 
 
@@ -54,8 +55,8 @@ def draw(results: Results) -> Figure:
     group = max(_groups(results), key=len, default=[])
     rows = [row for _, part in group for row in _rows(part)]
     snr_db = min({row.snr_db for row in rows}, key=lambda at_db: (abs(at_db - AT_SNR_DB), at_db), default=0.0)
-    images = _common(group, snr_db)
-    swept = _swept(group, snr_db, images)
+    common = _common(group, snr_db)
+    swept = _swept(group, snr_db, common)
     if not any(len(item.points) > 1 for item in swept):
         raise NoDataError("no two airs that fade and differ in nothing but pilots")
     blocks = {item.block for item in swept}
@@ -78,7 +79,7 @@ def draw(results: Results) -> Figure:
     axes.set(xlabel=f"pilots (% of the channel uses), {snr_db:g} dB mean SNR", ylabel=AXIS_LABELS["psnr_db"])
     first = AirSpec(group[0][0].channel, group[0][0].options)
     name = f"{first.channel}{f' ({first.options})' if first.options else ''}"
-    axes.set_title(f"{facts([], images)}, {name}; pilots are in the rate", **FROM_LEFT)
+    axes.set_title(f"{facts([], {image for image, _ in common})}, {name}; pilots are in the rate", **FROM_LEFT)
     right = axes.get_xlim()[1]
     label_ends(axes, [end if end.x else end._replace(x=right) for end in ends], height_in)
     return figure
@@ -101,23 +102,24 @@ def _rows(part: Results) -> list[Row]:
     return [row for item in _series(part) for row in item.rows]
 
 
-def _common(group: _Group, snr_db: float) -> frozenset[Image]:
+def _common(group: _Group, snr_db: float) -> frozenset[_Sent]:
+    """Return images and draws that all have."""
     found = [
-        frozenset(image_of(row) for row in item.rows if row.snr_db == snr_db)
+        frozenset((image_of(row), row.draw) for row in item.rows if row.snr_db == snr_db)
         for _, part in group
         for item in _series(part)
     ]
     return frozenset.intersection(*found) if found else frozenset()
 
 
-def _swept(group: _Group, snr_db: float, images: Collection[Image]) -> list[Swept]:
+def _swept(group: _Group, snr_db: float, common: Collection[_Sent]) -> list[Swept]:
     points: dict[tuple[str, int], dict[float, float]] = defaultdict(dict)
     genie: dict[str, float] = {}
     styles: dict[str, Style] = {}
     for air, part in group:
         own = Styles(part)
         for item in _series(part):
-            rows = [row for row in item.rows if row.snr_db == snr_db and image_of(row) in images]
+            rows = [row for row in item.rows if row.snr_db == snr_db and (image_of(row), row.draw) in common]
             if (mean := image_mean(rows, "psnr_db")) is None:
                 continue
             styles[item.variant] = own.of(item.variant)

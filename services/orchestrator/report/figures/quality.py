@@ -47,7 +47,7 @@ def draw(results: Results, metric: str) -> Figure:
     Raises:
         NoDataError: nothing has the metric.
     """
-    series = [*main_series(results.rows), *drawn_references(results.references)]
+    series = [*main_series(results.rows), *_told_right(drawn_references(results.references))]
     shown = [item for item in series if curve(item, metric)]
     if not shown:
         name = AXIS_LABELS[metric].partition(" (")[0]
@@ -74,6 +74,12 @@ def draw(results: Results, metric: str) -> Figure:
     tick_snrs(grid[-1, 0], sent_db)
     grid[-1, 0].set_xlabel("SNR (dB)" + (_LOST if lost else "") + _words(shown), loc="left")
     return figure
+
+
+def _told_right(references: Collection[Series]) -> list[Series]:
+    """Leave out lines over fading that were told a wrong SNR, where there are others."""
+    names = {item.variant for item in references}
+    return [item for item in references if item.variant == item.method or item.method not in names]
 
 
 def _words(shown: Collection[Series]) -> str:

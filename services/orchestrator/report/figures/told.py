@@ -87,7 +87,7 @@ def _highest(lines: Sequence[Series]) -> list[Series]:
 
 
 def _panel(name: str, scored: Sequence[Scored]) -> Panel:
-    """Sort what was sent by what was told; all means are over the same images."""
+    """Sort what was sent by what was told; all means are over the same images and draws."""
     groups: dict[float, list[Scored]] = defaultdict(list)
     for item in {item.key: item for item in scored}.values():
         groups[round(item.told_snr_db, 6)].append(item)
@@ -101,12 +101,17 @@ def _panel(name: str, scored: Sequence[Scored]) -> Panel:
         several = {told_db: several[told_db] for told_db in wanted}
     truth = [item for item in scored if told_above_db(item) == 0]
     every = [group for items in (*several.values(), truth) for group in by_snr(items).values()]
-    images = frozenset.intersection(*(frozenset(map(image_of, group)) for group in every))
-    return Panel(name, {at: _means(items, images) for at, items in several.items()}, _means(truth, images), images)
+    common = frozenset.intersection(*(frozenset(map(_sent, group)) for group in every))
+    means = {at: _means(items, common) for at, items in several.items()}
+    return Panel(name, means, _means(truth, common), frozenset(image for image, _ in common))
 
 
-def _means(items: Sequence[Scored], images: frozenset[Image]) -> Points:
-    chosen = by_snr(item for item in items if image_of(item) in images)
+def _sent(item: Scored) -> tuple[Image, int]:
+    return image_of(item), item.draw
+
+
+def _means(items: Sequence[Scored], common: frozenset[tuple[Image, int]]) -> Points:
+    chosen = by_snr(item for item in items if _sent(item) in common)
     return {snr_db: mean.mean for snr_db, group in chosen.items() if (mean := image_mean(group, "psnr_db"))}
 
 
@@ -126,8 +131,9 @@ def _draw(air: AirSpec, panels: Sequence[Panel]) -> Figure:
         axes.set_title(panel.name)
     for axes, panel in zip(grid.flat, panels, strict=False):  # all share the limits that the last one settles
         _label(axes, panel, {told_db: style.color for told_db, style in styles.items()})
-    for axes in list(grid.flat)[len(panels) :]:
-        axes.set_visible(False)
+    for at, axes in enumerate(grid.flat):
+        axes.set_visible(at < len(panels))
+        axes.tick_params(labelbottom=at + columns >= len(panels))
     tick_snrs(grid[0, 0], [snr_db for panel in panels for points in panel.told.values() for snr_db in points])
     for axes in grid[:, 0]:
         axes.set_ylabel(AXIS_LABELS["psnr_db"])

@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 from services.orchestrator.report.figures.canvas import FONT_PT, NoDataError, rho_text
 from services.orchestrator.report.series import Scored, all_series
 from services.orchestrator.report.style import Styles
-from services.orchestrator.results.rows import ImageKey
+from services.orchestrator.results.rows import ImageKey, Row
 from services.orchestrator.results.store import Results
 
 AT_SNR_DB = 5.0
@@ -92,12 +92,14 @@ def _tile(results: Results, received: ReceivedPicture, label: str) -> Tile:
     rates = {f"{item.rho:.2g}" for item in every}
     lines = textwrap.wrap(label, 26, break_on_hyphens=False) + ([rho_text(scored.rho)] if len(rates) > 1 else [])
     psnr = "" if scored.psnr_db is None else f"{scored.psnr_db:.1f} dB"
+    lost = ", lost" if isinstance(scored, Row) and scored.lost == "header" else ""
     lpips = "" if scored.lpips is None else f" / {scored.lpips:.3f}"
-    return Tile("\n".join([*lines, psnr + lpips]), pixels_of(received.png))
+    return Tile("\n".join([*lines, psnr + lpips + lost]), pixels_of(received.png))
 
 
 def _draw(tiles: Sequence[Tile], title: str) -> Figure:
-    grids = [_grid(tiles, columns) for columns in range(LEAST_COLUMNS, MOST_COLUMNS + 1)]
+    least = min(LEAST_COLUMNS, len(tiles))
+    grids = [_grid(tiles, columns) for columns in range(least, MOST_COLUMNS + 1)]
     grid = next((grid for grid in grids if grid.height_in <= MOST_IN), grids[-1])
     rows, captions_in, height_in = grid.rows, grid.captions_in, grid.height_in
     width_in, picture_in, detail_in = grid.width_in, grid.picture_in, grid.detail_in

@@ -160,6 +160,15 @@ def test_a_wrong_snr_that_was_told_is_no_curve_of_fading(made: Results) -> None:
     assert points_of(still, "KLT-JSCC") == points_of(expected, "KLT-JSCC")
 
 
+def test_lines_of_another_rate_are_drawn_and_say_so(made: Results) -> None:
+    """Small images' headers make the methods' rate 4 % more than that of the lines."""
+    small = replace(made, rows=[replace(row, rho=0.26) for row in made.rows])
+    still, fast = drawn("fading_psnr", small).axes
+    assert "AVIF, one rate" in beside(still)
+    assert fast.get_xlabel().endswith("gains known, $\\rho$ = 0.25")
+    assert drawn("fading_psnr", made).axes[1].get_xlabel().endswith("gains known")
+
+
 def test_the_distribution_is_of_images_and_draws_at_10_db(made: Results) -> None:
     axes = drawn("fading_distribution", made).axes[0]
     values_db = sorted(psnr_db(27.0 + shift, 10.0, gain) for shift in (-1, 1) for gain in POWER_GAINS)
@@ -220,6 +229,14 @@ def test_told_against_true_snr_has_a_panel_for_each_link() -> None:
 def gain_db() -> float:
     """What the first draw's gain does to PSNR."""
     return float(6 * np.log10(POWER_GAINS[0]))
+
+
+def test_told_and_truth_are_over_the_same_draws() -> None:
+    """The truth was sent with four draws, the told value with the first alone."""
+    rows = [*over(STILL), *(replace(row, told_snr_db=5.0, psnr_db=20.0) for row in over(STILL) if row.draw == 0)]
+    axes = {axes.get_title(): axes for axes in drawn("told", Results(rows, methods=methods())).axes}["SoftCast"]
+    truth = next(line for line in axes.get_lines() if line.get_marker() in ("None", ""))
+    assert list(truth.get_ydata())[-1] == pytest.approx(psnr_db(25.5, 20.0, POWER_GAINS[0]))
 
 
 def test_many_told_values_are_thinned_to_those_that_are_usual() -> None:

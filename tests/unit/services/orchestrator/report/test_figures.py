@@ -387,6 +387,14 @@ def test_pictures_are_those_nearest_to_5_db_with_their_own_scores(made: Results)
         visual.draw(replace(results, pictures=shown[1:]))
 
 
+def test_a_picture_whose_header_was_lost_says_so_and_few_pictures_fill_the_width(made: Results) -> None:
+    row = replace(sent("deepjscc", IMAGES[2], 5.0, 0.0), psnr_db=12.0, lpips=0.9, lost="header")
+    shown = [Picture(row.image_key, photo(0)), Picture(row.key, photo(99))]
+    figure = visual.draw(Results([row], methods=made.methods, pictures=shown))
+    assert "12.0 dB / 0.900, lost" in texts(figure)
+    assert max(axes.get_position().x1 for axes in figure.axes) == pytest.approx(1.0)
+
+
 def test_pictures_of_another_image_of_the_same_name_are_not_shown_beside_it(made: Results) -> None:
     row = sent("deepjscc", IMAGES[2], 5.0, 30.0)
     other = replace(sent("softcast", IMAGES[2], 5.0, 28.0), image_digest="00" * 8)
