@@ -114,7 +114,7 @@ def _draw(tiles: Sequence[Tile], title: str) -> Figure:
     return figure
 
 
-class Grid(NamedTuple):
+class Tiles(NamedTuple):
     """How tiles lie in a figure; all in inches."""
 
     rows: Sequence[Sequence[Tile]]
@@ -129,12 +129,12 @@ class Grid(NamedTuple):
         return _TITLE_IN + len(self.rows) * (self.picture_in + _GAP_IN + self.detail_in) + sum(self.captions_in)
 
 
-def _grid(tiles: Sequence[Tile], columns: int) -> Grid:
+def _grid(tiles: Sequence[Tile], columns: int) -> Tiles:
     height_px, width_px = tiles[0].pixels.shape[:2]
     width_in = (WIDTH_IN - (columns - 1) * _GAP_IN) / columns
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     captions_in = [_LINE_IN * max(tile.caption.count("\n") + 1 for tile in row) + 2 * _GAP_IN for row in rows]
-    return Grid(rows, width_in, width_in * height_px / width_px, width_in * _DETAIL_ASPECT, captions_in)
+    return Tiles(rows, width_in, width_in * height_px / width_px, width_in * _DETAIL_ASPECT, captions_in)
 
 
 def _draw_tile(
