@@ -137,7 +137,7 @@ def test_a_channel_is_made_by_its_name_and_unknown_names_and_options_are_refused
 
 
 def test_noise_power_of_symbols_and_the_snr_that_networks_are_conditioned_on() -> None:
-    """Two symbols of 0 and 10 dB leave 1/2 and 1/11 of their power, 13/44 in the mean, as two of 31/13, 3.774 dB, do."""
+    """Symbols of 0 and 10 dB leave 1/2 and 1/11 of their power, 13/44 in the mean, as two of 3.774 dB, 31/13, do."""
     one = ChannelState(torch.tensor([0.1, 1.0]))
     assert one.of_symbol(3).tolist() == [[pytest.approx(0.1)] * 3, [1.0] * 3]
     torch.testing.assert_close(one.snr_db, torch.tensor([10.0, 0.0]))
