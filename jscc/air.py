@@ -19,9 +19,8 @@ CSIS = ("pilots", "perfect", "none")
 STEADY = ("awgn", "noiseless")
 """Channels that are known not to fade before they are loaded."""
 _PILOTS_OF_A_FRAME = 64
-_BLOCK_PER_PILOT = 32
-_MOVING_BLOCK_PER_PILOT = 16
-"""Of moving gains, of which a block takes one for all, so that blocks are short."""
+_BLOCK_PER_PILOT = 16
+"""Complex symbols of a block for each pilot: best of 16, 32 and 64 for blocks of 128 at 10 dB."""
 _TURNS_OF_A_BLOCK = 0.1
 """How far gains may move within a block, in wavelengths."""
 _LEAST_MOVING_BLOCK = 4
@@ -95,7 +94,7 @@ def filled(fades: bool, options: Mapping[str, OptionValue], frame: FrameChoice) 
     if csi is None:
         csi = "pilots" if fades or pilots else "none"
     if pilots is None:
-        pilots = _pilots(block, bool(doppler)) if csi == "pilots" else 0
+        pilots = _pilots(block) if csi == "pilots" else 0
     return FrameChoice(told, block, csi, pilots, interleaved is not False)
 
 
@@ -108,10 +107,8 @@ def _moving_block(doppler: float) -> int:
     return int(min(max(_LEAST_MOVING_BLOCK, round(_TURNS_OF_A_BLOCK / doppler)), MAX_COHERENCE))
 
 
-def _pilots(block: int, moves: bool) -> int:
-    if not block:
-        return _PILOTS_OF_A_FRAME
-    return min(max(1, block // (_MOVING_BLOCK_PER_PILOT if moves else _BLOCK_PER_PILOT)), MAX_PILOTS)
+def _pilots(block: int) -> int:
+    return min(max(1, block // _BLOCK_PER_PILOT), MAX_PILOTS) if block else _PILOTS_OF_A_FRAME
 
 
 def _text(value: OptionValue) -> str:

@@ -29,7 +29,10 @@ FAST = AirSpec("rayleigh", ChosenOptions({"coherence": 1}), Grid("fast", 1), "pe
             ["rayleigh:coherence=128,pilots=4,rayleigh:coherence=1,csi=perfect,noiseless"],
             (BLOCKS, FAST, AirSpec("noiseless")),
         ),
-        (["awgn;rayleigh:coherence=128"], (AWGN, BLOCKS)),
+        (
+            ["awgn;rayleigh:coherence=64"],
+            (AWGN, AirSpec("rayleigh", ChosenOptions({"coherence": 64}), Grid("fast", 64, 4), "pilots")),
+        ),
         (["awgn", "rayleigh:coherence=128,pilots=4"], (AWGN, BLOCKS)),
         (["rayleigh:coherence=0,doppler=0,k_factor_db=-30,block=0"], (RAYLEIGH,)),
         (["rayleigh:told=fast"], (AirSpec("rayleigh", grid=Grid("fast", pilots=64), csi="pilots"),)),
