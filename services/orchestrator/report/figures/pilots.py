@@ -79,7 +79,7 @@ def draw(results: Results) -> Figure:
     axes.set(xlabel=f"pilots (% of the channel uses), {snr_db:g} dB mean SNR", ylabel=AXIS_LABELS["psnr_db"])
     first = AirSpec(group[0][0].channel, group[0][0].options)
     name = f"{first.channel}{f' ({first.options})' if first.options else ''}"
-    axes.set_title(f"{facts([], {image for image, _ in common})}, {name}; pilots are in the rate", **FROM_LEFT)
+    axes.set_title(f"{name}; pilots are in the rate\n{facts([], {image for image, _ in common})}", **FROM_LEFT)
     right = axes.get_xlim()[1]
     label_ends(axes, [end if end.x else end._replace(x=right) for end in ends], height_in)
     return figure
