@@ -16,7 +16,7 @@ from services.orchestrator import messages
 from services.orchestrator.link.job import Job
 from services.orchestrator.results.rows import air_fields
 
-BLOCKS = AirSpec("rayleigh", ChosenOptions({"coherence": 128}), Grid("fast", 128, 4, False), "pilots")
+BLOCKS = AirSpec("rayleigh", ChosenOptions({"coherence": 128}), Grid("fast", 128, 8, False), "pilots")
 GENIE = AirSpec("rayleigh", grid=Grid("block"), csi="perfect")
 AIRS = [AWGN, AirSpec("noiseless"), BLOCKS, GENIE, AirSpec("rayleigh")]
 
