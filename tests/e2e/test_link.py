@@ -106,7 +106,7 @@ def test_report_is_right(link: Link, photos: Path) -> None:
 
 @pytest.mark.parametrize(("options", "csi"), [({"coherence": 64}, "pilots"), ({"csi": "perfect"}, "perfect")])
 def test_air_that_fades_is_asked_for_and_told(link: Link, photos: Path, options: dict[str, Any], csi: str) -> None:
-    """Of 27,456 channel uses, 4 of every block of 128 are pilots', and of the last half block."""
+    """Of 27,456 channel uses, 8 of every block of 128 are pilots', and of the last half block."""
     model = pb.ChannelModel(name="rayleigh", snr_db=20.0, options=convert.options_to_wire(options))
     request = orchestrator_pb2.SendImageRequest(
         channel=model, image_id="photo", image_file=(photos / "photo2.png").read_bytes()
@@ -114,7 +114,7 @@ def test_air_that_fades_is_asked_for_and_told(link: Link, photos: Path, options:
     raw = call(link["orchestrator"], "SendImage", request.SerializeToString())
     report = orchestrator_pb2.SendImageResponse.FromString(raw).report
     assert (report.csi, report.channel.name, report.ledger.channel_uses) == (csi, "rayleigh", 27_456)
-    assert report.ledger.pilot_uses == (4 * 215 if csi == "pilots" else 0)
+    assert report.ledger.pilot_uses == (8 * 215 if csi == "pilots" else 0)
     assert (report.grid.fading, report.grid.coherence) == (("fast", 64) if csi == "pilots" else ("block", 0))
     request.channel.options["pilots"].int_value = 64
     request.channel.options["block"].int_value = 64
