@@ -10,9 +10,9 @@ from torch import Tensor
 from jscc.channels import Realisation, Truth, _jakes, _snr
 from jscc.channels._amplifier import AmplifierOptions, amplified
 from jscc.draws import Draws
+from jscc.grid import MAX_COHERENCE
 from jscc.signals import noise_variance
 
-MAX_COHERENCE = 2**24
 MAX_DOPPLER = 0.5
 NO_LINE_OF_SIGHT = -30.0
 MAX_K_FACTOR_DB = 60.0
