@@ -22,7 +22,10 @@ _PUNCTURED = 2
 """Columns, the first, that are never sent."""
 _SURE = 40.0
 """Log ratio of a bit that is known; those of others stay below, so that float32 holds their sums."""
-_LEAST = 1e-6
+_LEAST = 1e-4
+"""Magnitude of tanh(ratio / 2) that a bit in doubt counts with, as it is divided by."""
+_MOST = 1 - 1e-7
+"""Magnitude below which a check speaks: 16.8 as a log ratio, about what float32 tells from certainty."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ def _check(columns: list[Tensor], row: tuple[tuple[int, int], ...]) -> Tensor:
 def decode(code: Code, ratios: Tensor, known: Tensor, iterations: int = 40) -> Tensor:
     """Return the most likely information bits of blocks.
 
+    All blocks of a place stand next to each other in memory, so a circulant is a copy of whole lines.
+
     Args:
         code: as they were sent.
         ratios: float32 [B, sent_bits], log(P(0) / P(1)) of every coded bit.
@@ -88,36 +93,36 @@ def decode(code: Code, ratios: Tensor, known: Tensor, iterations: int = 40) -> T
     Returns:
         bool [B, info_bits]; whether they are right is a checksum's business.
     """
-    belief = torch.cat([ratios.new_zeros(len(ratios), _PUNCTURED * code.lifting), ratios.clamp(-_SURE, _SURE)], dim=1)
-    belief[:, : code.info_bits].masked_fill_(known, _SURE)
+    punctured = ratios.new_zeros(_PUNCTURED * code.lifting, len(ratios))
+    belief = torch.cat([punctured, ratios.mT.clamp(-_SURE, _SURE)])
+    belief[: code.info_bits].masked_fill_(known[:, None], _SURE)
     rows = _indices(code, ratios.device)
-    messages = [belief.new_zeros(len(belief), index.numel()) for index in rows]
+    messages = [belief.new_zeros(*index.shape, len(ratios)) for index in rows]
     for _ in range(iterations):
         for number, index in enumerate(rows):
-            apart = belief[:, index.flatten()] - messages[number]
-            messages[number] = _extrinsic(apart.view(len(belief), *index.shape)).flatten(1)
-            belief[:, index.flatten()] = apart + messages[number]
+            apart = _taken(belief, index).sub_(messages[number])
+            messages[number] = _extrinsic(apart)
+            belief.index_copy_(0, index.flatten(), apart.add_(messages[number]).flatten(0, 1))
         if _holds(belief < 0, rows):
             break
-    return belief[:, : code.info_bits] < 0
+    return (belief[: code.info_bits] < 0).mT
+
+
+def _taken(lines: Tensor, index: Tensor) -> Tensor:
+    """Return lines [n, B] by their places [bits, checks]: [bits, checks, B]."""
+    return lines.index_select(0, index.flatten()).view(*index.shape, lines.shape[1])
 
 
 def _extrinsic(apart: Tensor) -> Tensor:
-    """Return what every bit of checks [B, bits, checks] hears from the others, by the tanh rule in logarithms."""
-    doubt = _flip(apart.abs().clamp(_LEAST, _SURE))
-    others = (doubt.sum(1, keepdim=True) - doubt).clamp_min(_LEAST)
-    sign = torch.where(apart < 0, -1.0, 1.0)
-    return sign * sign.prod(1, keepdim=True) * _flip(others)
-
-
-def _flip(value: Tensor) -> Tensor:
-    """Return -log(tanh(value / 2)), which is its own inverse; exp of the negative keeps it exact far out."""
-    small = (-value).exp()
-    return (small.log1p() - (-small).log1p()).clamp(1e-12, _SURE)
+    """Return what every bit of checks [bits, checks, B] hears from the others, by the tanh rule."""
+    soft = torch.tanh(apart / 2)
+    soft = torch.copysign(soft.abs().clamp_min_(_LEAST), soft)
+    others = (soft.prod(0, keepdim=True) / soft).clamp_(-_MOST, _MOST)
+    return (1 + others).div_(1 - others).log_()  # 2 atanh
 
 
 def _holds(bits: Tensor, rows: list[Tensor]) -> bool:
-    return all(not bool((bits[:, index.flatten()].view(len(bits), *index.shape).sum(1) % 2).any()) for index in rows)
+    return all(not bool((_taken(bits, index).sum(0) % 2).any()) for index in rows)
 
 
 @lru_cache(maxsize=32)
