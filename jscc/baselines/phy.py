@@ -4,7 +4,8 @@ The bytes are cut into blocks of one length. A block gets a checksum (CRC24A), i
 38.212, with its rate matching and interleaver) and mapped to amplitudes with Gray labels, so that each pair of real
 symbols is one QAM symbol. The receiver computes log-likelihood ratios, decodes by belief propagation and trusts the
 checksums: one block that fails loses the frame. Code, checksum and modulation are those of the library Sionna, imported
-where they are first needed: it takes seconds.
+where they are first needed: it takes seconds. Its decoder works on any matrix, one bit and one check at a time; the
+circulants of this code are decoded row by row by `jscc.framing.ldpc`, in a tenth of the time.
 
 Source: 3GPP TS 38.212 and 38.211; J. Hoydis et al., "Sionna: An Open-Source Library for Next-Generation Physical Layer
 Research", 2022.
@@ -14,13 +15,14 @@ import importlib.util
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from jscc.baselines.mcs import Mcs
+from jscc.framing import ldpc
 
 CRC_BITS = 24
 LENGTH_BYTES = 3
@@ -29,8 +31,9 @@ LENGTH_BYTES = 3
 _INFO_BITS = (3824, 8448)  # the longest blocks of base graphs 2 and 1; the first is for rates of up to 1/3
 _LOWEST_RATE = 1 / 5  # of the code; below, coded bits are repeated
 _GROUP_BLOCKS = 8  # decoded at once: larger tensors leave the cache, and take twice as long per block
-_ITERATIONS = 8  # of belief propagation between two looks at the checksums
-_ROUNDS = 4
+_ITERATIONS = 25  # of belief propagation, at most
+_PUNCTURED = 2  # circulants, the first, that are never sent
+_CORE_ROWS = 4  # of a base graph; each further one checks a column of its own
 _NOISE_FLOOR = 1e-4  # keeps log-likelihood ratios finite without noise
 
 
@@ -142,7 +145,7 @@ def send_blocks(division: Division, bits: Tensor) -> Tensor:
 
 
 def receive_blocks(division: Division, y: Tensor, noise_power: Tensor | float) -> tuple[Tensor, Tensor]:
-    """Decode blocks of symbols, and go on with those whose checksum fails until time is up.
+    """Decode blocks of symbols.
 
     Args:
         division: as they were sent.
@@ -157,17 +160,13 @@ def receive_blocks(division: Division, y: Tensor, noise_power: Tensor | float) -
     for start in range(division.code_bits, division.sent_bits, division.code_bits):
         again = repeated[:, start : start + division.code_bits]
         ratios[:, : again.shape[1]] += again
-    decoder = _decoder(division.info_bits, division.code_bits, division.mcs.bits_per_symbol)
-    bits, valid = torch.zeros(len(y), division.info_bits - CRC_BITS), torch.zeros(len(y), dtype=torch.bool)
-    left, messages = torch.arange(len(y)), None
-    for _ in range(_ROUNDS):
-        hard, messages = decoder(ratios[left], msg_v2c=messages)
-        bits[left], holds = _checksum(division.info_bits)(hard)
-        valid[left] = holds[:, 0]
-        left, messages = left[~holds[:, 0]], messages[~holds[:, 0]]
-        if not len(left):
-            break
-    return bits, valid
+    code = _code(division.info_bits, division.code_bits, division.mcs.bits_per_symbol)
+    belief = ratios.new_zeros(code.bits, len(ratios))
+    belief[code.known] = ldpc.SURE
+    belief[code.sent] = -ratios.mT.clamp(-ldpc.SURE, ldpc.SURE)
+    ldpc.settle(belief, code.rows, _ITERATIONS)
+    bits, holds = _checksum(division.info_bits)((belief[: division.info_bits] < 0).mT.float())
+    return bits, holds[:, 0]
 
 
 def modulate(bits: Tensor, bits_per_symbol: int) -> Tensor:
@@ -222,10 +221,35 @@ def _encoder(info_bits: int, code_bits: int, bits_per_symbol: int) -> Any:
     return LDPC5GEncoder(info_bits, code_bits, bits_per_symbol, device="cpu", check_input=False)
 
 
-@lru_cache(maxsize=8)
-def _decoder(info_bits: int, code_bits: int, bits_per_symbol: int) -> Any:
-    from sionna.phy.fec.ldpc import LDPC5GDecoder
+class _Code(NamedTuple):
+    """The bits of a block, and what is known of them.
 
+    Attributes:
+        bits: how many there are, those that are not sent among them.
+        sent: int64 [code_bits], the places of the coded bits in the order in which they are sent.
+        known: the places of those that are 0 in any block.
+        rows: as `ldpc.settle` takes them, without checks of bits that are not sent.
+    """
+
+    bits: int
+    sent: Tensor
+    known: slice
+    rows: tuple[Tensor, ...]
+
+
+@lru_cache(maxsize=8)
+def _code(info_bits: int, code_bits: int, bits_per_symbol: int) -> _Code:
     encoder = _encoder(info_bits, code_bits, bits_per_symbol)
-    # "boxplus" is the exact rule: 0.2 dB better than offset min-sum at 64QAM 616/1024, in the same time.
-    return LDPC5GDecoder(encoder, cn_update="boxplus", num_iter=_ITERATIONS, return_state=True, device="cpu")
+    lifting, matrix = encoder.z, encoder.pcm.tocsr().sorted_indices()
+    coded = encoder.out_int.long() + _PUNCTURED * lifting
+    sent = coded + encoder.k_filler * (coded >= info_bits)
+    info_columns = (matrix.shape[1] - matrix.shape[0]) // lifting
+    columns = math.ceil((int(sent.max()) + 1) / lifting)
+    checks = max(columns - info_columns, _CORE_ROWS) * lifting
+    rows = (matrix[first : first + lifting].indices.reshape(lifting, -1) for first in range(0, checks, lifting))
+    return _Code(
+        bits=info_columns * lifting + checks,
+        sent=sent,
+        known=slice(info_bits, info_bits + encoder.k_filler),
+        rows=tuple(torch.from_numpy(row.T.astype(np.int64)) for row in rows),
+    )

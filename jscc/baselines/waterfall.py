@@ -28,8 +28,8 @@ SYMBOLS = 294912
 """Real symbols of a 768x512 px image at rho = 1/4."""
 FRAME_FAILURES = 0.001
 """Share of the frames that are lost at a threshold."""
-BLOCKS, TAIL_BLOCKS = 8, 16
-"""Sent at each SNR around the centre and in the tail: of every scheme some fifty in all."""
+BLOCKS, TAIL_BLOCKS = 48, 96
+"""Sent at each SNR around the centre and in the tail: of every scheme some four hundred in all."""
 
 _STEP_DB, _TAIL_STEPS = 0.1, 2
 _GROUP_BLOCKS = 8
@@ -101,7 +101,7 @@ def count(mcs: Mcs, report: Callable[[str], None]) -> Counts:
 
     def lost(step: int, blocks: int) -> float:
         snr_db = step * _STEP_DB
-        if snr_db not in counts:
+        if counts.get(snr_db, (0.0, 0))[1] < blocks:
             counts[snr_db] = count_failures(mcs, snr_db, blocks, seed=step % 2**32), blocks
             report(f"{mcs.name}: {snr_db:6.2f} dB: {counts[snr_db][0]} of {blocks} blocks failed")
         return counts[snr_db][0] / counts[snr_db][1]

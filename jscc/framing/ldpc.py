@@ -8,6 +8,7 @@ Parity-Check Codes", 1963; in layers after D. Hocevar, "A reduced complexity dec
 of LDPC codes", IEEE SiPS 2004.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,7 +21,7 @@ MAX_ROWS = len(ROWS)
 MIN_ROWS = CORE_ROWS
 _PUNCTURED = 2
 """Columns, the first, that are never sent."""
-_SURE = 40.0
+SURE = 40.0
 """Log ratio of a bit that is known; those of others stay below, so that float32 holds their sums."""
 _LEAST = 1e-4
 """Magnitude of tanh(ratio / 2) that a bit in doubt counts with, as it is divided by."""
@@ -82,8 +83,6 @@ def _check(columns: list[Tensor], row: tuple[tuple[int, int], ...]) -> Tensor:
 def decode(code: Code, ratios: Tensor, known: Tensor, iterations: int = 40) -> Tensor:
     """Return the most likely information bits of blocks.
 
-    All blocks of a place stand next to each other in memory, so a circulant is a copy of whole lines.
-
     Args:
         code: as they were sent.
         ratios: float32 [B, sent_bits], log(P(0) / P(1)) of every coded bit.
@@ -94,10 +93,24 @@ def decode(code: Code, ratios: Tensor, known: Tensor, iterations: int = 40) -> T
         bool [B, info_bits]; whether they are right is a checksum's business.
     """
     punctured = ratios.new_zeros(_PUNCTURED * code.lifting, len(ratios))
-    belief = torch.cat([punctured, ratios.mT.clamp(-_SURE, _SURE)])
-    belief[: code.info_bits].masked_fill_(known[:, None], _SURE)
-    rows = _indices(code, ratios.device)
-    messages = [belief.new_zeros(*index.shape, len(ratios)) for index in rows]
+    belief = torch.cat([punctured, ratios.mT.clamp(-SURE, SURE)])
+    belief[: code.info_bits].masked_fill_(known[:, None], SURE)
+    settle(belief, _indices(code, ratios.device), iterations)
+    return (belief[: code.info_bits] < 0).mT
+
+
+@torch.no_grad()
+def settle(belief: Tensor, rows: Sequence[Tensor], iterations: int) -> None:
+    """Let bits hear from their checks, row by row, until all checks of all blocks hold.
+
+    All blocks of a bit stand next to each other in memory, so a circulant is a copy of whole lines.
+
+    Args:
+        belief: float32 [n, B], log(P(0) / P(1)) of every bit, within SURE; changed in place.
+        rows: int64 [bits of a check, checks] each, the places of the bits of checks that have no bit in common.
+        iterations: at most.
+    """
+    messages = [belief.new_zeros(*index.shape, belief.shape[1]) for index in rows]
     for _ in range(iterations):
         for number, index in enumerate(rows):
             apart = _taken(belief, index).sub_(messages[number])
@@ -105,7 +118,6 @@ def decode(code: Code, ratios: Tensor, known: Tensor, iterations: int = 40) -> T
             belief.index_copy_(0, index.flatten(), apart.add_(messages[number]).flatten(0, 1))
         if _holds(belief < 0, rows):
             break
-    return (belief[: code.info_bits] < 0).mT
 
 
 def _taken(lines: Tensor, index: Tensor) -> Tensor:
@@ -121,7 +133,7 @@ def _extrinsic(apart: Tensor) -> Tensor:
     return (1 + others).div_(1 - others).log_()  # 2 atanh
 
 
-def _holds(bits: Tensor, rows: list[Tensor]) -> bool:
+def _holds(bits: Tensor, rows: Sequence[Tensor]) -> bool:
     return all(not bool((_taken(bits, index).sum(0) % 2).any()) for index in rows)
 
 

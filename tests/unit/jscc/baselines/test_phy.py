@@ -112,12 +112,11 @@ def test_bytes_come_back_without_noise(index: int, symbols: int) -> None:
         phy.send(frame, bytes(max(frame.capacity_bytes, 0) + 1))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 5, SIXTEEN_QAM, len(mcs.TABLE) - 3])
 def test_blocks_arrive_above_the_threshold_and_fail_below(index: int) -> None:
-    """One block of full length: at most 0.1 % fail at the threshold, nearly all of them 1.5 dB below."""
+    """Blocks of full length: one frame in 1000 loses any at the threshold, nearly all are lost 1.5 dB below."""
     scheme = mcs.TABLE[index]
-    assert count_failures(scheme, scheme.threshold_db, blocks=4) == 0
+    assert count_failures(scheme, scheme.threshold_db, blocks=8) == 0
     assert count_failures(scheme, scheme.threshold_db - 1.5, blocks=2) == 2
 
 
