@@ -90,10 +90,13 @@ class SendOptions(_contract.SendOptions):
     Attributes:
         mcs: place in `mcs.TABLE`, whatever the SNR; -1 for the fastest scheme that the told SNR allows.
         codec: of the file, one of NAMES; docs/baselines.md says what they are.
+        margin_db: by how much the channel may fall below the SNR that the transmitter is told before blocks fail, in
+            quarters of a dB; without effect on a fixed scheme.
     """
 
     mcs: int = ADAPTIVE
     codec: str = NAMES[0]
+    margin_db: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -102,6 +105,7 @@ class SendOptions(_contract.SendOptions):
             raise ValueError(f"mcs must be in {ADAPTIVE}..{len(mcs.TABLE) - 1}, got {self.mcs}")
         if self.codec not in NAMES:
             raise ValueError(f"codec must be one of {', '.join(NAMES)}, got {shown(self.codec)}")
+        _contract.margin_code("margin_db", self.margin_db)
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
             x: [B, 3, H, W] in [0, 1], any H and W; rounded to 8 bits.
             snr_db: [B] what the transmitter is told about the channel, the mean SNR where it fades; without effect on a
                 fixed scheme.
-            options: scheme and codec.
+            options: scheme, codec and margin.
             grid: of the frames.
 
         Returns:
@@ -167,7 +171,7 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
         air = frame.left_to_method(layout, side)
         left_db = snr_db.cpu() + 20 * air.gain.log10().cpu()
         least, slope = _BELOW_DB[grid.fading]
-        left_db = left_db - (least + slope * left_db).clamp_min(0)
+        left_db = left_db - (least + slope * left_db).clamp_min(0) - options.margin_db
         with torch.autocast("cpu", enabled=False):
             images = [
                 self._send(*image, options, layout.slots)

@@ -66,9 +66,12 @@ def pixels_of(x: Tensor) -> Pixels:
     return pixels
 
 
-def encode(x: Tensor, snr_db: float, scheme: int = ADAPTIVE, codec: str = "jpeg") -> tuple[Tensor, Side]:
+def encode(
+    x: Tensor, snr_db: float, scheme: int = ADAPTIVE, codec: str = "jpeg", margin_db: float = 0.0
+) -> tuple[Tensor, Side]:
     """Return symbols and side information; JPEG is the quickest."""
-    s, side = Transmitter(Config())(x, torch.full((len(x),), snr_db), SendOptions(mcs=scheme, codec=codec))
+    options = SendOptions(mcs=scheme, codec=codec, margin_db=margin_db)
+    s, side = Transmitter(Config())(x, torch.full((len(x),), snr_db), options)
     return s, side
 
 
@@ -284,6 +287,13 @@ def test_the_scheme_is_one_that_the_power_beside_the_header_allows() -> None:
     left = float(frame.left_to_method(Config().layout(128, 192, SendOptions()), side).noise_power)
     assert 0.1 < -10 * math.log10(left) < 0.2 == mcs.TABLE[mcs.choose(0.25)].threshold_db
     assert Header.of(side.codes[0]).scheme == mcs.choose(0.25) - 1
+
+
+def test_a_margin_is_taken_off_the_told_snr() -> None:
+    careful, without, lower = (encode(photo(), *told)[1] for told in ((8.0, -1, "jpeg", 2.0), (8.0,), (6.0,)))
+    schemes = [Header.of(side.codes[0]).scheme for side in (careful, without, lower)]
+    assert schemes[0] == pytest.approx(schemes[2], abs=1)  # the header's share of the power differs a little
+    assert schemes[0] < schemes[1] - 2
 
 
 @pytest.mark.parametrize("half", ["transmitter", "receiver"])
