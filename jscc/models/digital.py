@@ -183,7 +183,8 @@ class Transmitter(_contract.Transmitter[Config, SendOptions]):
     def _send(self, x: Tensor, snr_db: float, options: SendOptions, slots: int) -> tuple[Tensor, Tensor]:
         """Return symbols [slots] and codes [n] of one image [3, H, W]; the header's power is taken off the SNR."""
         cancel.check()
-        index = mcs.choose(snr_db) if options.mcs == ADAPTIVE else options.mcs
+        known_db = round(snr_db, 3)  # thresholds and told SNRs are tenths: no ulp decides where they meet
+        index = mcs.choose(known_db) if options.mcs == ADAPTIVE else options.mcs
         division = phy.divide(mcs.TABLE[index], slots)
         samples = x.mul(_WHITE).round().clamp(0, _WHITE)
         file = _best_file(samples, options.codec, division.capacity_bytes)

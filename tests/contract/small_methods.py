@@ -12,6 +12,7 @@ from torch import Tensor
 from jscc import models
 from jscc.channels.awgn import Awgn
 from jscc.draws import Draws
+from jscc.grid import PLAIN, Grid
 from jscc.models import _contract
 from jscc.models._contract import Decoded, Score, SomeConfig, SomeReceiver, SomeTransmitter
 from jscc.signals import ChannelState, Layout, Side
@@ -80,8 +81,8 @@ def receive_options(name: str) -> _contract.ReceiveOptions:
     return models.load(name).receive_options_type()
 
 
-def layout_of(name: str, height_px: int, width_px: int) -> Layout:
-    return small(name).layout(height_px, width_px, send_options(name))
+def layout_of(name: str, height_px: int, width_px: int, grid: Grid = PLAIN) -> Layout:
+    return small(name).layout(height_px, width_px, send_options(name), grid)
 
 
 def add_noise(s: Tensor, snr_db: Tensor, seed: int = 2) -> tuple[Tensor, ChannelState]:

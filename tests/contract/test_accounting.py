@@ -24,6 +24,7 @@ from jscc import models
 from jscc.data import open_dataset
 from jscc.framing import blocks, frame, word
 from jscc.framing.frame import Arrived
+from jscc.grid import PLAIN, Grid
 from jscc.images import read_image
 from jscc.link import networks_in
 from jscc.models import softcast
@@ -34,6 +35,7 @@ from jscc.signals import ChannelState, Side
 every_method = pytest.mark.parametrize("name", models.names())
 SIZE_PX = (96, 80)
 TOLD_DB = (5.0, 15.0)
+FADED = (Grid("block", pilots=64), Grid("fast", coherence=32, pilots=4))
 CAPABILITIES = ("default", "avx2", "")
 """Of torch's kernels: plain, AVX2, and the best that the machine has."""
 
@@ -67,15 +69,17 @@ def options_of(name: str) -> Any:
 
 
 @torch.no_grad()
-def sent_by(name: str) -> tuple[Tensor, ChannelState]:
-    """Return what arrives of two pictures at the SNRs that are told."""
+def sent_by(name: str, grid: Grid = PLAIN) -> tuple[Tensor, ChannelState]:
+    """Return what arrives of two pictures at the SNRs that are told, where every gain is 1."""
     snr_db = torch.tensor(TOLD_DB)
-    return add_noise(ends(name)[0].send(images(), snr_db, options_of(name)).symbols, snr_db)
+    return add_noise(ends(name)[0].send(images(), snr_db, options_of(name), grid).symbols, snr_db)
 
 
 @torch.no_grad()
-def received_by(name: str, y: Tensor, state: ChannelState, size_px: tuple[int, int] = SIZE_PX) -> Decoded:
-    return ends(name)[1].receive(y, state, layout_of(name, *size_px), size_px, receive_options(name))
+def received_by(
+    name: str, y: Tensor, state: ChannelState, size_px: tuple[int, int] = SIZE_PX, grid: Grid = PLAIN
+) -> Decoded:
+    return ends(name)[1].receive(y, state, layout_of(name, *size_px, grid), size_px, receive_options(name))
 
 
 def opened(name: str, y: Tensor, state: ChannelState, size_px: tuple[int, int] = SIZE_PX) -> Arrived:
@@ -159,6 +163,22 @@ def test_a_transmitter_that_is_one_ulp_off_is_understood(
     found = received_by(name, y, state)
     assert found.lost == expected.lost
     torch.testing.assert_close(found.x_hat, expected.x_hat, atol=0.02, rtol=0)
+
+
+@every_method
+@pytest.mark.parametrize("grid", FADED, ids=["block", "fast"])
+def test_ends_that_are_one_ulp_apart_agree_where_the_air_fades(
+    name: str, grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Headers and bits reach further there: other whole numbers, made of the same functions."""
+    y, state = sent_by(name, grid)
+    expected = received_by(name, y, state, grid=grid)
+    assert "header" not in expected.lost
+    for function in shared_floats().values():
+        nudge_everywhere(monkeypatch, function, torch.inf)
+    found = received_by(name, y, state, grid=grid)
+    assert found.lost == expected.lost
+    torch.testing.assert_close(found.x_hat, expected.x_hat, atol=1e-3, rtol=0)
 
 
 @every_method
