@@ -31,10 +31,11 @@ from services.encoder.servicer import EncoderServicer
 SIZE_PX = (40, 56)
 SNR_DB = 25.0
 PILOTED = Grid("fast", coherence=16, pilots=4)
+MOVING = Grid("fast", 8, 1, True, 12, 0.01, 0.02)
 AIRS: dict[str, tuple[Grid, bool, dict[str, Any]]] = {
     "pilots in blocks": (PILOTED, False, {"coherence": 16}),
     "pilots in the frame": (Grid("block", pilots=32), False, {}),
-    "pilots over moving gains": (Grid("fast", coherence=8, pilots=2), False, {"doppler": 0.01}),
+    "pilots over moving gains": (Grid("fast", coherence=8, pilots=1, expected_doppler=0.01), False, {"doppler": 0.01}),
     "a genie": (Grid("fast", interleaved=False), True, {"coherence": 1}),
     "nobody": (PLAIN, False, {"k_factor_db": 60.0}),
 }
@@ -159,6 +160,8 @@ def test_gains_that_no_message_holds_are_refused_before_any_work(services: Servi
         ({"coherence": 2**24 + 1}, r"grid: coherence must be in 0\.\.16777216, got 16777217"),
         ({"pilots": 1025}, r"grid: pilots must be in 0\.\.1024, got 1025"),
         ({"coherence": 8, "pilots": 8}, "grid: pilots: 8 of a block of 8 complex symbols leave nothing"),
+        ({"row_length": 4097}, r"grid: row_length must be in 1\.\.4096, got 4097"),
+        ({"expected_doppler": 0.6}, r"grid: expected_doppler must be in 0\.\.0\.5, got 0\.6"),
     ],
 )
 def test_a_grid_that_is_none_is_refused_by_name(services: Services, grid: dict[str, Any], message: str) -> None:
@@ -195,5 +198,11 @@ def test_faded_symbols_stay_far_below_the_decoders_limit(services: Services) -> 
 def test_a_grid_left_out_is_that_of_air_that_does_not_fade() -> None:
     assert tensors.grid_to_wire(PLAIN) == pb.Grid()
     assert tensors.grid_from_wire(encoder_pb2.EncodeRequest().grid) == PLAIN
-    for grid in (PILOTED, Grid("block", pilots=32), Grid("none", interleaved=False), Grid("block", 2**24, 1024)):
+    for grid in (
+        PILOTED,
+        Grid("block", pilots=32),
+        Grid("none", interleaved=False),
+        Grid("block", 2**24, 1024),
+        MOVING,
+    ):
         assert tensors.grid_from_wire(tensors.grid_to_wire(grid)) == grid
