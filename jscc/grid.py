@@ -15,6 +15,7 @@ MAX_ROW = 4096
 MAX_MOVING_BLOCK = 1024
 MAX_MOVING_PILOTS = 64
 _MAX_PERIOD = 2**18
+_MOST_BLOCKS_OF_A_ROW = 512
 _RANGES = {
     "coherence": (0, MAX_COHERENCE),
     "pilots": (0, MAX_PILOTS),
@@ -30,7 +31,8 @@ class Grid:
 
     Attributes:
         fading: one of FADINGS.
-        coherence: complex symbols of a block, over which a receiver takes the gain for constant; 0 for all of a frame.
+        coherence: complex symbols of a block, over which a receiver takes the gain for constant unless it expects gains
+            to move; 0 for all of a frame.
         pilots: known complex symbols in each block, of the power of the others; 0 for none.
         interleaved: whether neighbours of a method's symbols are spread over the frame.
         row_length: complex symbols that lie beside each other in frequency at one instant, subcarriers of an OFDM
@@ -69,6 +71,11 @@ class Grid:
             raise ValueError(
                 f"expected_doppler and expected_spread want blocks of 2..{MAX_MOVING_BLOCK} complex symbols and 1.."
                 f"{MAX_MOVING_PILOTS} pilots in each, got {self.coherence} and {self.pilots}; 0 of both wants nothing"
+            )
+        if self.row_length > _MOST_BLOCKS_OF_A_ROW * self.coherence:
+            raise ValueError(
+                f"row_length: a row of {self.row_length} has more than {_MOST_BLOCKS_OF_A_ROW} blocks of "
+                f"{self.coherence} complex symbols; choose a larger block"
             )
         period = math.lcm(self.row_length, self.coherence)
         if period > _MAX_PERIOD:

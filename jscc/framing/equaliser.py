@@ -37,7 +37,7 @@ def equalised(grid: Grid, y: Tensor, state: ChannelState) -> tuple[Tensor, Chann
     pairs = torch.view_as_complex(F.pad(y, (0, count % 2)).view(-1, 2).contiguous())
     others = where.others.to(y.device)
     if state.gains is None:
-        gain, doubt = (part[others] for part in _estimate(grid, pairs, where, state.noise_power))
+        gain, doubt = (part[others] for part in estimate(grid, pairs, where, state.noise_power))
     else:
         gain, doubt = state.gains[0, others], torch.zeros_like(state.noise_power)
     power = gain.abs().square().clamp_min(_LEAST_GAIN)
@@ -47,8 +47,15 @@ def equalised(grid: Grid, y: Tensor, state: ChannelState) -> tuple[Tensor, Chann
     return symbols[None, :data_uses], ChannelState(noise_power[None, :data_uses])
 
 
-def _estimate(grid: Grid, pairs: Tensor, where: FramePlaces, noise_power: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the gain [n] of every complex symbol and the variance of its error."""
+def estimate(grid: Grid, pairs: Tensor, where: FramePlaces, noise_power: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gain [n] of every complex symbol and the variance of its error.
+
+    Args:
+        grid: of the frame, with pilots.
+        pairs: complex64 [n] received.
+        where: the places of the frame.
+        noise_power: [1] per real symbol.
+    """
     if grid.is_moving:
         return wiener.estimate(grid, pairs, float(noise_power))
     block = where.block.to(pairs.device)

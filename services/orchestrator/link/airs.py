@@ -88,7 +88,7 @@ def air_of(channel: str, asked: Mapping[str, Any]) -> AirSpec:
     where = f"channel {channel}"
     wanted = config.from_mapping(_FrameOptions, {name: asked[name] for name in asked if name in frame_names}, where)
     frame = FrameChoice(*(getattr(wanted, name) for name in frame_names))
-    whole = filled(fades, options, frame)
+    whole = filled(channel, fades, options, frame)
     _check(where, fades, frame, whole)
     assert whole.told is not None  # as of all of a frame that is filled
     expected = (whole.row_length or 1, whole.expected_doppler or 0.0, whole.expected_spread or 0.0)

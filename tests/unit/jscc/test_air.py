@@ -2,10 +2,11 @@
 
 import pytest
 
-from jscc import channels
+from jscc import channels, ofdm
 from jscc.air import AWGN, STEADY, AirSpec, FrameChoice, filled
 from jscc.grid import PLAIN, Grid
-from jscc.options import ChosenOptions
+from jscc.ofdm import Ofdm
+from jscc.options import ChosenOptions, OptionValue
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ from jscc.options import ChosenOptions
 def test_what_is_not_asked_for_follows_from_the_channel(
     fades: bool, options: dict[str, int], frame: dict[str, object], expected: tuple[object, ...]
 ) -> None:
-    found = filled(fades, options, FrameChoice(**frame))  # type: ignore[arg-type]
+    found = filled("rayleigh" if fades else "awgn", fades, options, FrameChoice(**frame))  # type: ignore[arg-type]
     assert (found.told, found.block, found.csi, found.pilots, found.interleaved) == expected
     assert (found.row_length, found.expected_spread) == (1, 0.0)
 
@@ -57,7 +58,36 @@ def test_what_is_not_asked_for_follows_from_the_channel(
 def test_a_receiver_that_estimates_expects_the_doppler_of_the_channel(
     options: dict[str, float], frame: dict[str, object], expected: float
 ) -> None:
-    assert filled(True, options, FrameChoice(**frame)).expected_doppler == expected  # type: ignore[arg-type]
+    assert filled("rayleigh", True, options, FrameChoice(**frame)).expected_doppler == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "told", "block", "doppler", "spread"),
+    [
+        ({}, "block", 37, 0.00125087, 0.003),
+        ({"model": "C", "delay_spread_ns": 300.0}, "block", 21, 0.00125087, 0.009),
+        ({"delay_spread_ns": 1000.0}, "fast", 12, 0.00125087, 0.03),
+        ({"speed_m_s": 30.0, "carrier_ghz": 35.0}, "block", 37, 0.125087, 0.003),
+        ({"delay_spread_ns": 0.0}, "block", 64, 0.00125087, 0.0),
+        ({"speed_m_s": 0.0, "delay_spread_ns": 0.0}, "block", 0, 0.0, 0.0),
+        ({"spacing_khz": 15.0, "delay_spread_ns": "long"}, "block", 52, 0.00250173, 0.0015),
+    ],
+)
+def test_what_a_receiver_expects_of_an_ofdm_link_is_what_it_is(
+    options: dict[str, OptionValue], told: str, block: int, doppler: float, spread: float
+) -> None:
+    """Doppler: 15/14 v f / c over the spacing, of 3 m/s, 3.5 GHz and 30 kHz unless they are given."""
+    found = filled("tdl", True, options, FrameChoice())
+    assert (found.told, found.block, found.row_length) == (told, block, 612)
+    assert (found.expected_doppler, found.expected_spread) == pytest.approx((doppler, spread), rel=1e-5)
+    genie = filled("tdl", True, options, FrameChoice(csi="perfect"))
+    assert (genie.row_length, genie.expected_doppler, genie.expected_spread, genie.pilots) == (1, 0.0, 0.0, 0)
+
+
+def test_ofdm_links_are_known_before_they_are_loaded() -> None:
+    assert set(ofdm.CHANNELS) == {
+        name for name in channels.names() if issubclass(channels.load(name).options_type, Ofdm)
+    }
 
 
 @pytest.mark.parametrize(

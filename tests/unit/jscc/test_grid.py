@@ -61,6 +61,10 @@ def test_without_pilots_nothing_is_taken() -> None:
             "each, got 0 and 4; 0 of both wants nothing",
         ),
         (
+            {"coherence": 2, "pilots": 1, "row_length": 1025, "expected_doppler": 0.01},
+            "row_length: a row of 1025 has more than 512 blocks of 2 complex symbols; choose a larger block",
+        ),
+        (
             {"coherence": 1000, "pilots": 1, "row_length": 4093, "expected_spread": 0.01},
             "row_length: blocks of 1000 lie alike in rows of 4093 after 4093000 complex symbols, the limit is 262144; "
             "choose a block that has more factors in common with it",

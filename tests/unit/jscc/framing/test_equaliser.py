@@ -88,7 +88,7 @@ def test_the_gains_are_estimated_as_well_as_theory_says(known: int, snr_db: floa
     assert state.gains is not None
     where = pilots.places(grid, y.shape[1])
     pairs = torch.view_as_complex(y.view(-1, 2))
-    gain, error = equaliser._estimate(grid, pairs, where, state.noise_power)
+    gain, error = equaliser.estimate(grid, pairs, where, state.noise_power)
     e = 10 ** (-snr_db / 10) / known
     torch.testing.assert_close(error, torch.full_like(error, e / (1 + e)))
     assert float((gain - state.gains[0]).abs().square().mean()) == pytest.approx(e / (1 + e), rel=5 * 0.026)

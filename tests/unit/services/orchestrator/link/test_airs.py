@@ -55,6 +55,16 @@ def test_a_text_names_air(texts: list[str], expected: tuple[AirSpec, ...]) -> No
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["tdl", "cdl:model=D", "tdl:delay_spread_ns=300.0,model=C", "tdl:csi=perfect", "tdl:expected_doppler=0.0,block=34"],
+)
+def test_an_ofdm_link_is_written_as_it_is_asked_for(text: str) -> None:
+    (air,) = airs_of([text])
+    assert str(air) == text
+    assert air_of(air.channel, air.asked()) == air
+
+
+@pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("", "channel: unknown channel ''"),
@@ -81,6 +91,11 @@ def test_a_text_names_air(texts: list[str], expected: tuple[AirSpec, ...]) -> No
         ("rayleigh:pilots=0.5", "channel rayleigh: pilots: expected a whole number, got 0.5"),
         ("rayleigh:block=-1", "channel rayleigh: block must be in 0..16777216, 0 for the whole frame, got -1"),
         ("rayleigh:pilots=0", "channel rayleigh: csi=pilots needs at least one; give pilots, csi=perfect or csi=none"),
+        ("tdl:model=G", "channel tdl: model must be one of A, B, C, D, E, got 'G'"),
+        (
+            "tdl:papr_db=6",
+            "channel tdl: unknown key 'papr_db' (known: carrier_ghz, delay_spread_ns, model, spacing_khz, speed_m_s, s",
+        ),
         ("rayleigh:row_length=5000", "channel rayleigh: row_length must be in 1..4096, got 5000"),
         ("rayleigh:doppler=0.01,block=0", "channel rayleigh: expected_doppler and expected_spread want blocks of 2.."),
         ("rayleigh:csi=good", "channel rayleigh: csi must be one of pilots, perfect, none, got 'good'"),
