@@ -159,6 +159,7 @@ def _distance(expected: _Moves) -> int:
     """Return how far apart pilots are where a receiver knows how gains move; 0 where it does not.
 
     The noise that an estimate lets through grows with the distance, and what pilots take of the uses falls with it.
+    Over subcarriers it has no factor in common with their number: then pilots of other instants lie on others of them.
     """
     if not expected.doppler and not expected.spread:
         return 0
@@ -166,7 +167,10 @@ def _distance(expected: _Moves) -> int:
     best = 1 / math.sqrt(expected.doppler) if expected.row_length == 1 else most
     if expected.spread:
         best = min(best, 2 / math.sqrt(expected.spread))
-    return round(min(max(least, best), most))
+    distance = round(min(max(least, best), most))
+    while distance > least and math.gcd(distance, expected.row_length) > 1:
+        distance -= 1
+    return distance
 
 
 def _pilots(block: int, distance: int) -> int:
