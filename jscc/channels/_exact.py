@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-AMPLITUDE_STEPS = 2.0**19
+_AMPLITUDE_STEPS = 2.0**19
 _PHASOR_STEPS = 2.0**22
 
 
@@ -15,7 +15,7 @@ def phasors(places: Tensor, frequency: Tensor) -> Tensor:
     return in_steps(torch.polar(torch.ones_like(angle), angle), _PHASOR_STEPS)
 
 
-def in_steps(z: Tensor, steps: float = AMPLITUDE_STEPS) -> Tensor:
+def in_steps(z: Tensor, steps: float = _AMPLITUDE_STEPS) -> Tensor:
     """Round complex128 to whole steps, so that sums of products of amplitudes and phasors are exact.
 
     They are whole numbers of 2^-41, and float64 holds these below 2^12: the magnitudes of a sum have to add up to no

@@ -1,6 +1,6 @@
 """The tables of 3GPP TR 38.901 for links: tapped and clustered delay lines, as the library Sionna has them.
 
-They are read from its files, without importing it, which takes ten seconds and holds a random generator for all.
+They are read from its files, without importing it, which takes seconds and holds a random generator for all.
 
 Source: 3GPP TR 38.901 V19.2.0, tables 7.7.1-1 to 7.7.1-5 and 7.7.2-1 to 7.7.2-5; J. Hoydis et al., "Sionna: An
 Open-Source Library for Next-Generation Physical Layer Research", 2022.
