@@ -111,6 +111,10 @@ class UnknownChannelError(LookupError):
     """A channel that this build does not have."""
 
 
+class MissingExtraError(ValueError):
+    """A channel of which this installation lacks a part; the message says how to install it."""
+
+
 @dataclass(frozen=True)
 class ChannelType:
     """One kind of channel.

@@ -16,11 +16,11 @@ import math
 import torch
 from torch import Tensor
 
+from jscc.channels import _exact
+
 SINUSOIDS = 1024
 _COLUMNS = 256
 _ROWS = 1024
-_PHASOR_STEPS = 2.0**22
-_AMPLITUDE_STEPS = 2.0**19
 
 
 def frequencies(doppler: float, device: torch.device | None = None) -> Tensor:
@@ -33,7 +33,8 @@ def gains(amplitudes: Tensor, doppler: float, count: int) -> Tensor:
     """Return the gains of `count` symbols one after the other.
 
     The phase of symbol row * _COLUMNS + column is that of its row and that of its column, so that all is one product
-    of matrices, and a few thousand sines.
+    of matrices, and a few thousand sines. The magnitudes of SINUSOIDS amplitudes add up to 2^10 at most, but for a
+    probability that does not matter, so that the sums are exact.
 
     Args:
         amplitudes: complex64 [B, SINUSOIDS], CN(0, 1).
@@ -44,27 +45,11 @@ def gains(amplitudes: Tensor, doppler: float, count: int) -> Tensor:
         complex64 [B, count], CN(0, 1).
     """
     frequency = frequencies(doppler, amplitudes.device)
-    columns = _phasors(torch.arange(_COLUMNS, device=amplitudes.device), frequency).mT
+    columns = _exact.phasors(torch.arange(_COLUMNS, device=amplitudes.device), frequency).mT
     starts = torch.arange(0, count, _COLUMNS, device=amplitudes.device)
     parts = [
-        _in_steps(amplitudes[:, None] * _phasors(some, frequency), _AMPLITUDE_STEPS) @ columns
+        _exact.in_steps(amplitudes[:, None] * _exact.phasors(some, frequency)) @ columns
         for some in torch.split(starts, max(1, _ROWS // len(amplitudes)))  # so that long frames take little memory
     ]
     whole = torch.cat(parts, dim=1).flatten(1)[:, :count]
     return (whole / math.sqrt(SINUSOIDS)).to(torch.complex64)
-
-
-def _phasors(symbols: Tensor, frequency: Tensor) -> Tensor:
-    """Return what the sinusoids are at symbols [n]: complex128 [n, SINUSOIDS]."""
-    angle = 2 * math.pi * (symbols[:, None] * frequency % 1)
-    return _in_steps(torch.polar(torch.ones_like(angle), angle), _PHASOR_STEPS)
-
-
-def _in_steps(z: Tensor, steps: float) -> Tensor:
-    """Round to whole steps, so that the sums of the product are exact in any order.
-
-    They are whole numbers of 2^-41 below 2^12, since the magnitudes of SINUSOIDS amplitudes add up to 2^10 at most, but
-    for a probability that does not matter; float64 holds these. So the gains and their digest are the same to the last
-    bit whatever the number of threads. The rounding is a millionth of a gain.
-    """
-    return torch.view_as_complex((torch.view_as_real(z) * steps).round() / steps)

@@ -7,16 +7,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from jscc.channels import Realisation, Truth, _jakes, _snr
+from jscc.channels import Realisation, Truth, _fading, _jakes, _snr
 from jscc.channels._amplifier import AmplifierOptions, amplified
 from jscc.draws import Draws
 from jscc.grid import MAX_COHERENCE
-from jscc.signals import noise_variance
 
 MAX_DOPPLER = 0.5
 NO_LINE_OF_SIGHT = -30.0
 MAX_K_FACTOR_DB = 60.0
-_TOGETHER = 8
 
 
 @dataclass(frozen=True)
@@ -93,10 +91,8 @@ class Rayleigh:
 
     def apply(self, s: Tensor, realisation: Realisation) -> tuple[Tensor, Truth]:
         """Return y [B, k] of s [B, k], amplified, and the noise power [B], which counts no clipping, with the gains."""
-        noise_power = noise_variance(self.snr_db)
-        truth = Truth(noise_power, self._of_symbols(realisation, -(-s.shape[1] // 2)).to(s.device))
-        faded = truth.faded(amplified(s, self.options.papr_db))
-        return faded + noise_power.sqrt()[:, None] * realisation.noise.to(s.device), truth
+        gains = self._of_symbols(realisation, -(-s.shape[1] // 2))
+        return _fading.arrived(amplified(s, self.options.papr_db), gains, self.snr_db, realisation.noise)
 
     def _block(self, symbols: int) -> int:
         """Return how many of a frame's complex symbols have one gain."""
@@ -107,8 +103,8 @@ class Rayleigh:
     def _scattered(self, images: int, symbols: int, draws: Draws) -> Tensor:
         """Draw what the scattered waves alone make: complex64 [B, blocks], CN(0, 1)."""
         if self.options.doppler:
-            return _jakes.gains(_complex_normal(images, _jakes.SINUSOIDS, draws), self.options.doppler, symbols)
-        return _complex_normal(images, -(-symbols // self._block(symbols)), draws)
+            return _jakes.gains(_fading.complex_normal(images, _jakes.SINUSOIDS, draws), self.options.doppler, symbols)
+        return _fading.complex_normal(images, -(-symbols // self._block(symbols)), draws)
 
     def _with_line_of_sight(self, scattered: Tensor, turns: Tensor) -> Tensor:
         """Add the wave that comes straight, of one phase [B, 1] in turns for each image, at the same mean power."""
@@ -119,21 +115,5 @@ class Rayleigh:
         return math.sqrt(share) * straight + math.sqrt(1 - share) * scattered
 
     def _of_symbols(self, realisation: Realisation, symbols: int) -> Tensor:
-        """Return the gain of every complex symbol, [B, symbols].
-
-        Raises:
-            ValueError: the realisation is of a channel that does not fade.
-        """
-        if realisation.gain is None:
-            raise ValueError("realisation: has no gain, expected one that this channel drew")
-        return realisation.gain.repeat_interleave(self._block(symbols), dim=1)[:, :symbols]
-
-
-def _complex_normal(images: int, count: int, draws: Draws) -> Tensor:
-    """Draw complex64 [images, count], CN(0, 1).
-
-    Torch makes normal numbers sixteen at a time and redoes an odd rest, so whole groups are drawn: then the first
-    numbers of a frame are the same however many follow.
-    """
-    whole = draws.randn(images, -(-count // _TOGETHER) * _TOGETHER, 2)
-    return torch.view_as_complex(whole)[:, :count] / math.sqrt(2)
+        """Return the gain of every complex symbol, [B, symbols]; errors as of `_fading.gains_of`."""
+        return _fading.gains_of(realisation).repeat_interleave(self._block(symbols), dim=1)[:, :symbols]

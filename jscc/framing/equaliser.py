@@ -9,57 +9,17 @@ power 1. Symbols are not shrunk: what a symbol is worth is for its receiver to s
 Source: S. Kay, "Fundamentals of Statistical Signal Processing: Estimation Theory", 1993, chapter 12.
 """
 
-from functools import lru_cache
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from jscc.framing import wiener
+from jscc.framing.pilots import PILOT, FramePlaces, places
 from jscc.grid import Grid
 from jscc.signals import ChannelState
 
 _LEAST_GAIN = 1e-6
 """Power of a gain from which on it counts as this much: in so deep a fade there is nothing but noise."""
-
-
-class FramePlaces(NamedTuple):
-    """Where the complex symbols of a frame are.
-
-    Attributes:
-        block: int64 [n] of every one.
-        pilots: int64 [p] places of the pilots, rising.
-        others: int64 [n - p] of all others, rising.
-    """
-
-    block: Tensor
-    pilots: Tensor
-    others: Tensor
-
-
-@lru_cache(maxsize=8)
-def places(grid: Grid, channel_uses: int) -> FramePlaces:
-    """Return the places of a frame of so many channel uses; the pilots of a block are evenly spread."""
-    pairs = channel_uses // 2
-    length = grid.coherence or max(pairs, 1)
-    with torch.inference_mode(mode=False):  # a service may be the first to ask, and a gradient pass through it later
-        place = torch.arange(pairs)
-        block, within = place // length, place % length
-        size = (pairs - block * length).clamp(max=length)
-        count = size.clamp(max=grid.pilots)
-        is_pilot = (within + 1) * count // size > within * count // size
-        return FramePlaces(block, is_pilot.nonzero().flatten(), (~is_pilot).nonzero().flatten())
-
-
-def with_pilots(grid: Grid, symbols: Tensor) -> Tensor:
-    """Return the frames [B, k] of symbols [B, d]: pilots of power 1 between them, nothing in a spare place."""
-    if not grid.pilots:
-        return symbols
-    channel_uses = grid.uses_for(symbols.shape[1])
-    place = places(grid, channel_uses).others.to(symbols.device)
-    padded = F.pad(symbols, (0, 2 * len(place) - symbols.shape[1]))
-    frame = symbols.new_ones(len(symbols), channel_uses // 2, 2)
-    return frame.index_copy(1, place, padded.view(len(symbols), -1, 2)).flatten(1)
 
 
 def equalised(grid: Grid, y: Tensor, state: ChannelState) -> tuple[Tensor, ChannelState]:
@@ -75,9 +35,9 @@ def equalised(grid: Grid, y: Tensor, state: ChannelState) -> tuple[Tensor, Chann
     count = y.shape[1]
     where = places(grid, count + count % 2)
     pairs = torch.view_as_complex(F.pad(y, (0, count % 2)).view(-1, 2).contiguous())
-    block, others = where.block.to(y.device), where.others.to(y.device)
+    others = where.others.to(y.device)
     if state.gains is None:
-        gain, doubt = (part[block[others]] for part in _estimate(grid, pairs, where, state.noise_power))
+        gain, doubt = (part[others] for part in estimate(grid, pairs, where, state.noise_power))
     else:
         gain, doubt = state.gains[0, others], torch.zeros_like(state.noise_power)
     power = gain.abs().square().clamp_min(_LEAST_GAIN)
@@ -87,11 +47,21 @@ def equalised(grid: Grid, y: Tensor, state: ChannelState) -> tuple[Tensor, Chann
     return symbols[None, :data_uses], ChannelState(noise_power[None, :data_uses])
 
 
-def _estimate(grid: Grid, pairs: Tensor, where: FramePlaces, noise_power: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the gain [blocks] of every block and the variance of its error."""
-    of_pilot, blocks = where.block[where.pilots].to(pairs.device), int(where.block[-1]) + 1
-    quotients = pairs[where.pilots.to(pairs.device)] / (1 + 1j)
+def estimate(grid: Grid, pairs: Tensor, where: FramePlaces, noise_power: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the gain [n] of every complex symbol and the variance of its error.
+
+    Args:
+        grid: of the frame, with pilots.
+        pairs: complex64 [n] received.
+        where: the places of the frame.
+        noise_power: [1] per real symbol.
+    """
+    if grid.is_moving:
+        return wiener.estimate(grid, pairs, float(noise_power))
+    block = where.block.to(pairs.device)
+    of_pilot, blocks = block[where.pilots.to(pairs.device)], int(where.block[-1]) + 1
+    quotients = pairs[where.pilots.to(pairs.device)] / PILOT
     count = of_pilot.bincount(minlength=blocks)
     mean = torch.zeros(blocks, dtype=pairs.dtype, device=pairs.device).index_add_(0, of_pilot, quotients) / count
     error = noise_power / count
-    return mean / (1 + error), error / (1 + error)
+    return (mean / (1 + error))[block], (error / (1 + error))[block]

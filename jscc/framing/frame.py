@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from jscc import signals
-from jscc.framing import blocks, equaliser, header, word
+from jscc.framing import blocks, equaliser, header, pilots, word
 from jscc.framing.header import HeaderLostError
 from jscc.grid import Grid
 from jscc.signals import ChannelState, Layout, Reach, Side
@@ -98,8 +98,8 @@ def within(channel_uses: int, code_count: int, code_bits: int, grid: Grid, has_b
     room = most - grid.pilot_uses(most)
     slots = room - words * _word_uses(room)
     if slots < 1:
-        pilots = f", pilots {most - room}" if most > room else ""
-        raise ValueError(f"rho: {channel_uses} channel uses, the header alone takes {room - slots}{pilots}")
+        known = f", pilots {most - room}" if most > room else ""
+        raise ValueError(f"rho: {channel_uses} channel uses, the header alone takes {room - slots}{known}")
     uses = _word_uses(slots)
     total = grid.uses_for(slots + words * uses)
     return Layout(total, slots, code_count, code_bits, words, uses, has_body, grid)
@@ -192,9 +192,9 @@ def send(layout: Layout, s: Tensor, side: Side) -> Frame:
     spread = torch.empty_like(ordered).index_copy(1, _order(layout).to(s.device), ordered)
     spent = layout.words * shares.word_energy + shares.body_energy
     bits = torch.tensor(header.info_bits(layout, side))
-    pilots = layout.grid.pilot_uses(layout.channel_uses)
-    sent = equaliser.with_pilots(layout.grid, spread)
-    return Frame(sent, bits, words.shape[1] + shares.body_uses, spent / layout.channel_uses, pilots)
+    sent = pilots.with_pilots(layout.grid, spread)
+    known = layout.grid.pilot_uses(layout.channel_uses)
+    return Frame(sent, bits, words.shape[1] + shares.body_uses, spent / layout.channel_uses, known)
 
 
 def _balanced(layout: Layout, shares: Shares, bodies: list[Tensor]) -> Shares:
@@ -275,11 +275,10 @@ def _arrived(found: T | None) -> T:
     return found
 
 
-def block_of(layout: Layout) -> Tensor:
-    """Return the block int64 [slots] that each of a method's symbols lies in."""
+def pair_of(layout: Layout) -> Tensor:
+    """Return the complex symbol int64 [slots] of the frame that each of a method's symbols is a part of."""
     pair = _order(layout)[layout.paid_uses - layout.slots :] // 2
-    where = equaliser.places(layout.grid, layout.channel_uses + layout.channel_uses % 2)
-    return where.block[where.others[pair]]
+    return pilots.places(layout.grid, layout.channel_uses + layout.channel_uses % 2).others[pair]
 
 
 @lru_cache(maxsize=8)

@@ -30,7 +30,15 @@ def ledger_to_wire(frame: Frame) -> pb.Ledger:
 def grid_to_wire(grid: Grid) -> pb.Grid:
     """Write how the symbols of a frame lie in the air; every field of that of air that does not fade is left out."""
     fading = "" if grid.fading == PLAIN.fading else grid.fading
-    return pb.Grid(fading=fading, coherence=grid.coherence, pilots=grid.pilots, in_order=not grid.interleaved)
+    return pb.Grid(
+        fading=fading,
+        coherence=grid.coherence,
+        pilots=grid.pilots,
+        in_order=not grid.interleaved,
+        row_length=0 if grid.row_length == PLAIN.row_length else grid.row_length,
+        expected_doppler=grid.expected_doppler,
+        expected_spread=grid.expected_spread,
+    )
 
 
 def grid_from_wire(grid: pb.Grid) -> Grid:
@@ -40,7 +48,15 @@ def grid_from_wire(grid: pb.Grid) -> Grid:
         CodecError: a field is out of its range, or a block all pilots; names it.
     """
     try:
-        return Grid(grid.fading or PLAIN.fading, grid.coherence, grid.pilots, not grid.in_order)
+        return Grid(
+            grid.fading or PLAIN.fading,
+            grid.coherence,
+            grid.pilots,
+            not grid.in_order,
+            grid.row_length or PLAIN.row_length,
+            grid.expected_doppler,
+            grid.expected_spread,
+        )
     except ValueError as error:
         raise CodecError(f"grid: {error}") from None
 

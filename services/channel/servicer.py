@@ -1,5 +1,6 @@
 """The channel: what air adds to symbols."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ from jscc.wire.errors import TooLargeError
 from jscc.wire.service import Pipeline, Service
 from jscc.wire.v1 import channel_pb2 as pb
 from jscc.wire.v1 import symbols_pb2
+
+_log = logging.getLogger(__name__)
 
 MAX_POWER = 1.01
 """Mean power of a message's symbols is at most 1; the rest is rounding."""
@@ -56,13 +59,16 @@ class ChannelServicer:
         self.transmit = Pipeline(pb.TransmitRequest, _parse, _compute, _answer)
 
     def warm_up(self) -> None:
-        """Send one message through every channel model."""
+        """Send one message through every channel model that this installation has all of."""
         for name in channels.names():
             request = pb.TransmitRequest(
                 context=symbols_pb2.RequestContext(request_id="warm-up"),
                 channel=symbols_pb2.ChannelModel(name=name, snr_db=0.0),
             )
-            self.transmit.rehearse(request, np.ones((1, 1024), dtype=np.float32))
+            try:
+                self.transmit.rehearse(request, np.ones((1, 1024), dtype=np.float32))
+            except channels.MissingExtraError as error:
+                _log.info("%s", error)
 
     async def describe(self, raw: bytes) -> pb.ChannelServiceDescribeResponse:
         """Say what is served here."""

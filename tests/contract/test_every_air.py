@@ -1,6 +1,7 @@
 """Every method over every channel through the three servicers: what crosses the wire is what the library computes."""
 
 import dataclasses
+import importlib.util
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,14 +32,19 @@ from services.encoder.servicer import EncoderServicer
 SIZE_PX = (40, 56)
 SNR_DB = 25.0
 PILOTED = Grid("fast", coherence=16, pilots=4)
+MOVING = Grid("fast", 8, 1, True, 12, 0.00125, 0.003)
 AIRS: dict[str, tuple[Grid, bool, dict[str, Any]]] = {
     "pilots in blocks": (PILOTED, False, {"coherence": 16}),
     "pilots in the frame": (Grid("block", pilots=32), False, {}),
-    "pilots over moving gains": (Grid("fast", coherence=8, pilots=2), False, {"doppler": 0.01}),
+    "pilots over moving gains": (Grid("fast", coherence=8, pilots=1, expected_doppler=0.01), False, {"doppler": 0.01}),
+    "pilots over subcarriers": (MOVING, False, {}),
     "a genie": (Grid("fast", interleaved=False), True, {"coherence": 1}),
     "nobody": (PLAIN, False, {"k_factor_db": 60.0}),
 }
-"""Grid, whether the gains are told, and the options of a channel that fades."""
+"""Grid, whether the gains are told, and the options of `rayleigh`."""
+CALM = {"model": "E", "subcarriers": 12, "speed_m_s": 0.1}
+OF_OTHERS = {"tdl": CALM, "cdl": CALM}
+"""Options of other channels that fade: a strong line of sight, so that no header is lost."""
 
 every_channel = pytest.mark.parametrize("channel", channels.names())
 every_method = pytest.mark.parametrize("method", models.names())
@@ -85,7 +91,7 @@ def test_services_and_link_compute_the_same(
     """Symbols, ledger, gains and image; what a genie tells crosses the wire, and pilots are in the frame."""
     grid, is_told, options = AIRS[name]
     fades = channels.load(channel).fades
-    is_told, options = is_told and fades, options if fades else {}
+    is_told, options = is_told and fades, options if channel == "rayleigh" else OF_OTHERS.get(channel, {})
     x = batch(*SIZE_PX, count=1).mul(255).round() / 255
     air = {"channel": channel, "snr_db": SNR_DB, "options": options, "with_gains": is_told}
     here = link.load(method, folder)
@@ -143,6 +149,15 @@ def test_gains_that_there_are_not_are_refused(services: Services, channel: str) 
         ask(services.channel.transmit, request, np.ones((1, 8), np.float32), channel_pb2.TransmitResponse)
 
 
+def test_a_channel_that_lacks_its_extra_is_refused_and_the_service_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    servicer = ChannelServicer({})
+    servicer.warm_up()
+    request = channel_pb2.TransmitRequest(context=pb.RequestContext(), channel=pb.ChannelModel(name="tdl", snr_db=0.0))
+    with pytest.raises(ValueError, match=r"^channel tdl: needs the extra `radio`: pip install .*$"):
+        ask(servicer.transmit, request, np.ones((1, 8), np.float32), channel_pb2.TransmitResponse)
+
+
 def test_gains_that_no_message_holds_are_refused_before_any_work(services: Services) -> None:
     model = pb.ChannelModel(name="rayleigh", snr_db=0.0)
     request = channel_pb2.TransmitRequest(context=pb.RequestContext(), channel=model, with_gains=True)
@@ -159,6 +174,8 @@ def test_gains_that_no_message_holds_are_refused_before_any_work(services: Servi
         ({"coherence": 2**24 + 1}, r"grid: coherence must be in 0\.\.16777216, got 16777217"),
         ({"pilots": 1025}, r"grid: pilots must be in 0\.\.1024, got 1025"),
         ({"coherence": 8, "pilots": 8}, "grid: pilots: 8 of a block of 8 complex symbols leave nothing"),
+        ({"row_length": 4097}, r"grid: row_length must be in 1\.\.4096, got 4097"),
+        ({"expected_doppler": 0.6}, r"grid: expected_doppler must be in 0\.\.0\.5, got 0\.6"),
     ],
 )
 def test_a_grid_that_is_none_is_refused_by_name(services: Services, grid: dict[str, Any], message: str) -> None:
@@ -195,5 +212,11 @@ def test_faded_symbols_stay_far_below_the_decoders_limit(services: Services) -> 
 def test_a_grid_left_out_is_that_of_air_that_does_not_fade() -> None:
     assert tensors.grid_to_wire(PLAIN) == pb.Grid()
     assert tensors.grid_from_wire(encoder_pb2.EncodeRequest().grid) == PLAIN
-    for grid in (PILOTED, Grid("block", pilots=32), Grid("none", interleaved=False), Grid("block", 2**24, 1024)):
+    for grid in (
+        PILOTED,
+        Grid("block", pilots=32),
+        Grid("none", interleaved=False),
+        Grid("block", 2**24, 1024),
+        MOVING,
+    ):
         assert tensors.grid_from_wire(tensors.grid_to_wire(grid)) == grid

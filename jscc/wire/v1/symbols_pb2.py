@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ajscc/wire/v1/symbols.proto\x12\x0cjscc.wire.v1\"O\n\x06Tensor\x12(\n\x05\x64type\x18\x01 \x01(\x0e\x32\x19.jscc.wire.v1.ElementType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"r\n\x0eRequestContext\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x19\n\x11\x63heckpoint_digest\x18\x03 \x01(\t\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12\x13\n\x0btransmitter\x18\x05 \x01(\t\"p\n\x0bOptionValue\x12\x13\n\tint_value\x18\x01 \x01(\x03H\x00\x12\x16\n\x0c\x64ouble_value\x18\x02 \x01(\x01H\x00\x12\x14\n\nbool_value\x18\x03 \x01(\x08H\x00\x12\x16\n\x0cstring_value\x18\x04 \x01(\tH\x00\x42\x06\n\x04kind\"0\n\tImageSize\x12\x11\n\theight_px\x18\x01 \x01(\r\x12\x10\n\x08width_px\x18\x02 \x01(\r\"\x8e\x01\n\x06Ledger\x12\x14\n\x0c\x63hannel_uses\x18\x01 \x01(\x04\x12\x13\n\x0bheader_uses\x18\x02 \x01(\x04\x12\x13\n\x0bheader_bits\x18\x03 \x01(\x04\x12\x14\n\x0cheader_share\x18\x04 \x01(\x01\x12\x1a\n\x12peak_to_average_db\x18\x05 \x01(\x01\x12\x12\n\npilot_uses\x18\x06 \x01(\x04\"K\n\x04Grid\x12\x0e\n\x06\x66\x61\x64ing\x18\x01 \x01(\t\x12\x11\n\tcoherence\x18\x02 \x01(\r\x12\x0e\n\x06pilots\x18\x03 \x01(\r\x12\x10\n\x08in_order\x18\x04 \x01(\x08\"\xc1\x01\n\x0c\x43hannelModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x06snr_db\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x38\n\x07options\x18\x03 \x03(\x0b\x32\'.jscc.wire.v1.ChannelModel.OptionsEntry\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\x42\t\n\x07_snr_db\"8\n\x0c\x43hannelState\x12\x18\n\x0bnoise_power\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_noise_power\"\x84\x01\n\tHopTiming\x12\x10\n\x08queue_ns\x18\x01 \x01(\x06\x12\x16\n\x0e\x64\x65serialize_ns\x18\x02 \x01(\x06\x12\x12\n\ncompute_ns\x18\x03 \x01(\x06\x12\x14\n\x0cserialize_ns\x18\x04 \x01(\x06\x12\x10\n\x08\x62ytes_in\x18\x05 \x01(\x06\x12\x11\n\tbytes_out\x18\x06 \x01(\x06\"-\n\rLearnedValues\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x01\"\xa5\x01\n\x05Study\x12\x31\n\x07options\x18\x01 \x03(\x0b\x32 .jscc.wire.v1.Study.OptionsEntry\x12\x0e\n\x06snr_db\x18\x02 \x03(\x01\x12\x0e\n\x06images\x18\x03 \x01(\r\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\"\x80\x05\n\x0cServedMethod\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ncheckpoint\x18\x02 \x01(\t\x12\x19\n\x11\x63heckpoint_digest\x18\x03 \x01(\t\x12\x1a\n\x12transmitter_digest\x18\x04 \x01(\t\x12\x0b\n\x03rho\x18\x05 \x01(\x01\x12\x12\n\nparameters\x18\x06 \x01(\x04\x12\x13\n\x0b\x63onfig_json\x18\x07 \x01(\t\x12\x0e\n\x06method\x18\x08 \x01(\t\x12\x1a\n\x12transmitter_method\x18\t \x01(\t\x12\x41\n\x0csend_options\x18\n \x03(\x0b\x32+.jscc.wire.v1.ServedMethod.SendOptionsEntry\x12,\n\x07learned\x18\x0b \x03(\x0b\x32\x1b.jscc.wire.v1.LearnedValues\x12$\n\x07studies\x18\x0c \x03(\x0b\x32\x13.jscc.wire.v1.Study\x12\x15\n\rkodak_psnr_db\x18\r \x01(\x01\x12\r\n\x05label\x18\x0e \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x0f \x01(\t\x12G\n\x0freceive_options\x18\x10 \x03(\x0b\x32..jscc.wire.v1.ServedMethod.ReceiveOptionsEntry\x1aM\n\x10SendOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\x1aP\n\x13ReceiveOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\"\xa3\x01\n\rServedChannel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x39\n\x07options\x18\x02 \x03(\x0b\x32(.jscc.wire.v1.ServedChannel.OptionsEntry\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\"\xd8\x02\n\x12ServiceDescription\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12+\n\x07methods\x18\x03 \x03(\x0b\x32\x1a.jscc.wire.v1.ServedMethod\x12-\n\x08\x63hannels\x18\x04 \x03(\x0b\x32\x1b.jscc.wire.v1.ServedChannel\x12\x0e\n\x06\x64\x65vice\x18\x05 \x01(\t\x12\x11\n\tprecision\x18\x06 \x01(\t\x12\x19\n\x11max_message_bytes\x18\x07 \x01(\x04\x12\x13\n\x0bmax_side_px\x18\x08 \x01(\r\x12@\n\x08settings\x18\t \x03(\x0b\x32..jscc.wire.v1.ServiceDescription.SettingsEntry\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*w\n\x0b\x45lementType\x12\x1c\n\x18\x45LEMENT_TYPE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45LEMENT_TYPE_UINT8\x10\x01\x12\x18\n\x14\x45LEMENT_TYPE_FLOAT16\x10\x02\x12\x18\n\x14\x45LEMENT_TYPE_FLOAT32\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ajscc/wire/v1/symbols.proto\x12\x0cjscc.wire.v1\"O\n\x06Tensor\x12(\n\x05\x64type\x18\x01 \x01(\x0e\x32\x19.jscc.wire.v1.ElementType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"r\n\x0eRequestContext\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x19\n\x11\x63heckpoint_digest\x18\x03 \x01(\t\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12\x13\n\x0btransmitter\x18\x05 \x01(\t\"p\n\x0bOptionValue\x12\x13\n\tint_value\x18\x01 \x01(\x03H\x00\x12\x16\n\x0c\x64ouble_value\x18\x02 \x01(\x01H\x00\x12\x14\n\nbool_value\x18\x03 \x01(\x08H\x00\x12\x16\n\x0cstring_value\x18\x04 \x01(\tH\x00\x42\x06\n\x04kind\"0\n\tImageSize\x12\x11\n\theight_px\x18\x01 \x01(\r\x12\x10\n\x08width_px\x18\x02 \x01(\r\"\x8e\x01\n\x06Ledger\x12\x14\n\x0c\x63hannel_uses\x18\x01 \x01(\x04\x12\x13\n\x0bheader_uses\x18\x02 \x01(\x04\x12\x13\n\x0bheader_bits\x18\x03 \x01(\x04\x12\x14\n\x0cheader_share\x18\x04 \x01(\x01\x12\x1a\n\x12peak_to_average_db\x18\x05 \x01(\x01\x12\x12\n\npilot_uses\x18\x06 \x01(\x04\"\x92\x01\n\x04Grid\x12\x0e\n\x06\x66\x61\x64ing\x18\x01 \x01(\t\x12\x11\n\tcoherence\x18\x02 \x01(\r\x12\x0e\n\x06pilots\x18\x03 \x01(\r\x12\x10\n\x08in_order\x18\x04 \x01(\x08\x12\x12\n\nrow_length\x18\x05 \x01(\r\x12\x18\n\x10\x65xpected_doppler\x18\x06 \x01(\x01\x12\x17\n\x0f\x65xpected_spread\x18\x07 \x01(\x01\"\xc1\x01\n\x0c\x43hannelModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x06snr_db\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x38\n\x07options\x18\x03 \x03(\x0b\x32\'.jscc.wire.v1.ChannelModel.OptionsEntry\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\x42\t\n\x07_snr_db\"8\n\x0c\x43hannelState\x12\x18\n\x0bnoise_power\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_noise_power\"\x84\x01\n\tHopTiming\x12\x10\n\x08queue_ns\x18\x01 \x01(\x06\x12\x16\n\x0e\x64\x65serialize_ns\x18\x02 \x01(\x06\x12\x12\n\ncompute_ns\x18\x03 \x01(\x06\x12\x14\n\x0cserialize_ns\x18\x04 \x01(\x06\x12\x10\n\x08\x62ytes_in\x18\x05 \x01(\x06\x12\x11\n\tbytes_out\x18\x06 \x01(\x06\"-\n\rLearnedValues\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x01\"\xa5\x01\n\x05Study\x12\x31\n\x07options\x18\x01 \x03(\x0b\x32 .jscc.wire.v1.Study.OptionsEntry\x12\x0e\n\x06snr_db\x18\x02 \x03(\x01\x12\x0e\n\x06images\x18\x03 \x01(\r\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\"\x80\x05\n\x0cServedMethod\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ncheckpoint\x18\x02 \x01(\t\x12\x19\n\x11\x63heckpoint_digest\x18\x03 \x01(\t\x12\x1a\n\x12transmitter_digest\x18\x04 \x01(\t\x12\x0b\n\x03rho\x18\x05 \x01(\x01\x12\x12\n\nparameters\x18\x06 \x01(\x04\x12\x13\n\x0b\x63onfig_json\x18\x07 \x01(\t\x12\x0e\n\x06method\x18\x08 \x01(\t\x12\x1a\n\x12transmitter_method\x18\t \x01(\t\x12\x41\n\x0csend_options\x18\n \x03(\x0b\x32+.jscc.wire.v1.ServedMethod.SendOptionsEntry\x12,\n\x07learned\x18\x0b \x03(\x0b\x32\x1b.jscc.wire.v1.LearnedValues\x12$\n\x07studies\x18\x0c \x03(\x0b\x32\x13.jscc.wire.v1.Study\x12\x15\n\rkodak_psnr_db\x18\r \x01(\x01\x12\r\n\x05label\x18\x0e \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x0f \x01(\t\x12G\n\x0freceive_options\x18\x10 \x03(\x0b\x32..jscc.wire.v1.ServedMethod.ReceiveOptionsEntry\x1aM\n\x10SendOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\x1aP\n\x13ReceiveOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\"\xa3\x01\n\rServedChannel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x39\n\x07options\x18\x02 \x03(\x0b\x32(.jscc.wire.v1.ServedChannel.OptionsEntry\x1aI\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12(\n\x05value\x18\x02 \x01(\x0b\x32\x19.jscc.wire.v1.OptionValue:\x02\x38\x01\"\xd8\x02\n\x12ServiceDescription\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12+\n\x07methods\x18\x03 \x03(\x0b\x32\x1a.jscc.wire.v1.ServedMethod\x12-\n\x08\x63hannels\x18\x04 \x03(\x0b\x32\x1b.jscc.wire.v1.ServedChannel\x12\x0e\n\x06\x64\x65vice\x18\x05 \x01(\t\x12\x11\n\tprecision\x18\x06 \x01(\t\x12\x19\n\x11max_message_bytes\x18\x07 \x01(\x04\x12\x13\n\x0bmax_side_px\x18\x08 \x01(\r\x12@\n\x08settings\x18\t \x03(\x0b\x32..jscc.wire.v1.ServiceDescription.SettingsEntry\x1a/\n\rSettingsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*w\n\x0b\x45lementType\x12\x1c\n\x18\x45LEMENT_TYPE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45LEMENT_TYPE_UINT8\x10\x01\x12\x18\n\x14\x45LEMENT_TYPE_FLOAT16\x10\x02\x12\x18\n\x14\x45LEMENT_TYPE_FLOAT32\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,8 +43,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVEDCHANNEL_OPTIONSENTRY']._serialized_options = b'8\001'
   _globals['_SERVICEDESCRIPTION_SETTINGSENTRY']._loaded_options = None
   _globals['_SERVICEDESCRIPTION_SETTINGSENTRY']._serialized_options = b'8\001'
-  _globals['_ELEMENTTYPE']._serialized_start=2387
-  _globals['_ELEMENTTYPE']._serialized_end=2506
+  _globals['_ELEMENTTYPE']._serialized_start=2459
+  _globals['_ELEMENTTYPE']._serialized_end=2578
   _globals['_TENSOR']._serialized_start=44
   _globals['_TENSOR']._serialized_end=123
   _globals['_REQUESTCONTEXT']._serialized_start=125
@@ -55,34 +55,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGESIZE']._serialized_end=403
   _globals['_LEDGER']._serialized_start=406
   _globals['_LEDGER']._serialized_end=548
-  _globals['_GRID']._serialized_start=550
-  _globals['_GRID']._serialized_end=625
-  _globals['_CHANNELMODEL']._serialized_start=628
-  _globals['_CHANNELMODEL']._serialized_end=821
-  _globals['_CHANNELMODEL_OPTIONSENTRY']._serialized_start=737
-  _globals['_CHANNELMODEL_OPTIONSENTRY']._serialized_end=810
-  _globals['_CHANNELSTATE']._serialized_start=823
-  _globals['_CHANNELSTATE']._serialized_end=879
-  _globals['_HOPTIMING']._serialized_start=882
-  _globals['_HOPTIMING']._serialized_end=1014
-  _globals['_LEARNEDVALUES']._serialized_start=1016
-  _globals['_LEARNEDVALUES']._serialized_end=1061
-  _globals['_STUDY']._serialized_start=1064
-  _globals['_STUDY']._serialized_end=1229
-  _globals['_STUDY_OPTIONSENTRY']._serialized_start=737
-  _globals['_STUDY_OPTIONSENTRY']._serialized_end=810
-  _globals['_SERVEDMETHOD']._serialized_start=1232
-  _globals['_SERVEDMETHOD']._serialized_end=1872
-  _globals['_SERVEDMETHOD_SENDOPTIONSENTRY']._serialized_start=1713
-  _globals['_SERVEDMETHOD_SENDOPTIONSENTRY']._serialized_end=1790
-  _globals['_SERVEDMETHOD_RECEIVEOPTIONSENTRY']._serialized_start=1792
-  _globals['_SERVEDMETHOD_RECEIVEOPTIONSENTRY']._serialized_end=1872
-  _globals['_SERVEDCHANNEL']._serialized_start=1875
-  _globals['_SERVEDCHANNEL']._serialized_end=2038
-  _globals['_SERVEDCHANNEL_OPTIONSENTRY']._serialized_start=737
-  _globals['_SERVEDCHANNEL_OPTIONSENTRY']._serialized_end=810
-  _globals['_SERVICEDESCRIPTION']._serialized_start=2041
-  _globals['_SERVICEDESCRIPTION']._serialized_end=2385
-  _globals['_SERVICEDESCRIPTION_SETTINGSENTRY']._serialized_start=2338
-  _globals['_SERVICEDESCRIPTION_SETTINGSENTRY']._serialized_end=2385
+  _globals['_GRID']._serialized_start=551
+  _globals['_GRID']._serialized_end=697
+  _globals['_CHANNELMODEL']._serialized_start=700
+  _globals['_CHANNELMODEL']._serialized_end=893
+  _globals['_CHANNELMODEL_OPTIONSENTRY']._serialized_start=809
+  _globals['_CHANNELMODEL_OPTIONSENTRY']._serialized_end=882
+  _globals['_CHANNELSTATE']._serialized_start=895
+  _globals['_CHANNELSTATE']._serialized_end=951
+  _globals['_HOPTIMING']._serialized_start=954
+  _globals['_HOPTIMING']._serialized_end=1086
+  _globals['_LEARNEDVALUES']._serialized_start=1088
+  _globals['_LEARNEDVALUES']._serialized_end=1133
+  _globals['_STUDY']._serialized_start=1136
+  _globals['_STUDY']._serialized_end=1301
+  _globals['_STUDY_OPTIONSENTRY']._serialized_start=809
+  _globals['_STUDY_OPTIONSENTRY']._serialized_end=882
+  _globals['_SERVEDMETHOD']._serialized_start=1304
+  _globals['_SERVEDMETHOD']._serialized_end=1944
+  _globals['_SERVEDMETHOD_SENDOPTIONSENTRY']._serialized_start=1785
+  _globals['_SERVEDMETHOD_SENDOPTIONSENTRY']._serialized_end=1862
+  _globals['_SERVEDMETHOD_RECEIVEOPTIONSENTRY']._serialized_start=1864
+  _globals['_SERVEDMETHOD_RECEIVEOPTIONSENTRY']._serialized_end=1944
+  _globals['_SERVEDCHANNEL']._serialized_start=1947
+  _globals['_SERVEDCHANNEL']._serialized_end=2110
+  _globals['_SERVEDCHANNEL_OPTIONSENTRY']._serialized_start=809
+  _globals['_SERVEDCHANNEL_OPTIONSENTRY']._serialized_end=882
+  _globals['_SERVICEDESCRIPTION']._serialized_start=2113
+  _globals['_SERVICEDESCRIPTION']._serialized_end=2457
+  _globals['_SERVICEDESCRIPTION_SETTINGSENTRY']._serialized_start=2410
+  _globals['_SERVICEDESCRIPTION_SETTINGSENTRY']._serialized_end=2457
 # @@protoc_insertion_point(module_scope)

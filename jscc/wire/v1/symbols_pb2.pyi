@@ -237,6 +237,9 @@ class Grid(_message.Message):
     COHERENCE_FIELD_NUMBER: _builtins.int
     PILOTS_FIELD_NUMBER: _builtins.int
     IN_ORDER_FIELD_NUMBER: _builtins.int
+    ROW_LENGTH_FIELD_NUMBER: _builtins.int
+    EXPECTED_DOPPLER_FIELD_NUMBER: _builtins.int
+    EXPECTED_SPREAD_FIELD_NUMBER: _builtins.int
     fading: _builtins.str
     """What the transmitter is told of the fading: "none"; "fast", many gains in a frame; or "block", one for all of it.
     Empty for "none".
@@ -247,6 +250,16 @@ class Grid(_message.Message):
     """Known complex symbols in each block, up to 1024 and fewer than the block has; 0 for none."""
     in_order: _builtins.bool
     """Whether neighbours of the method's symbols stay neighbours; left out, they are spread over the frame."""
+    row_length: _builtins.int
+    """Complex symbols that lie beside each other in frequency at one instant, up to 4096, such as the subcarriers of an OFDM
+    symbol; 0 or 1 where each follows the other in time.
+    """
+    expected_doppler: _builtins.float
+    """The highest Doppler frequency of the gains that a receiver expects, in cycles from one instant to the next, 0..0.5."""
+    expected_spread: _builtins.float
+    """The root mean square spread of the delays that a receiver expects, over one cycle of a subcarrier's spacing, 0..0.5.
+    Without it and without Doppler, a receiver takes every block for itself.
+    """
     def __init__(
         self,
         *,
@@ -254,10 +267,13 @@ class Grid(_message.Message):
         coherence: _builtins.int = ...,
         pilots: _builtins.int = ...,
         in_order: _builtins.bool = ...,
+        row_length: _builtins.int = ...,
+        expected_doppler: _builtins.float = ...,
+        expected_spread: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coherence", b"coherence", "fading", b"fading", "in_order", b"in_order", "pilots", b"pilots"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coherence", b"coherence", "expected_doppler", b"expected_doppler", "expected_spread", b"expected_spread", "fading", b"fading", "in_order", b"in_order", "pilots", b"pilots", "row_length", b"row_length"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

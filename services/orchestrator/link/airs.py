@@ -19,8 +19,11 @@ class _FrameOptions:
     """What a request may choose of a frame, by the names that stand beside those of the channel."""
 
     told: str | None = None
-    block: int | None = None
     csi: str | None = None
+    row_length: int | None = None
+    expected_doppler: float | None = None
+    expected_spread: float | None = None
+    block: int | None = None
     pilots: int | None = None
     interleaved: bool | None = None
 
@@ -85,11 +88,12 @@ def air_of(channel: str, asked: Mapping[str, Any]) -> AirSpec:
     where = f"channel {channel}"
     wanted = config.from_mapping(_FrameOptions, {name: asked[name] for name in asked if name in frame_names}, where)
     frame = FrameChoice(*(getattr(wanted, name) for name in frame_names))
-    whole = filled(fades, options, frame)
+    whole = filled(channel, fades, options, frame)
     _check(where, fades, frame, whole)
     assert whole.told is not None  # as of all of a frame that is filled
+    expected = (whole.row_length or 1, whole.expected_doppler or 0.0, whole.expected_spread or 0.0)
     try:
-        grid = Grid(whole.told, whole.block or 0, whole.pilots or 0, whole.interleaved is not False)
+        grid = Grid(whole.told, whole.block or 0, whole.pilots or 0, whole.interleaved is not False, *expected)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     return AirSpec(channel, options, grid, str(whole.csi))

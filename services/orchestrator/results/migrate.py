@@ -17,8 +17,17 @@ _FIRST_RESULTS = (
     f" told_snr_db, draw, seed, options, rho, channel_uses, header_bits, noise_digest, {_SCORES}, total_ns, load_ns,"
     " score_ns, started, warm_up"
 )
-_PLAIN_AIR = {"fading": "'none'", "block": "0", "pilots": "0", "interleaved": "1", "csi": "'none'"}
-"""What rows of versions before 4 were sent under, by column, as SQL has it."""
+_PLAIN_AIR = {
+    "fading": "'none'",
+    "block": "0",
+    "pilots": "0",
+    "interleaved": "1",
+    "csi": "'none'",
+    "row_length": "1",
+    "expected_doppler": "0.0",
+    "expected_spread": "0.0",
+}
+"""What rows of versions without a column were sent under, as SQL has it."""
 _FIRST_REFERENCES = f"dataset, image, curve, snr_db, rho, bits, delivered, {_SCORES}"
 _WHITE_NOISE = {"channel": "'awgn'", "channel_options": "''", "told_above_db": "0.0", "draw": "0"}
 """What references of versions before 4 were computed for, likewise."""
@@ -227,8 +236,8 @@ def _from_1(database: sqlite3.Connection, _: Mapping[str, str]) -> None:
         database.execute("UPDATE computed SET curve = ? WHERE curve = ?", (former, curve))
 
 
-def _from_3(database: sqlite3.Connection, _: Mapping[str, str]) -> None:
-    """Rows tell their frame: nothing had pilots, no transmitter was told of fading; references are of white noise."""
+def _add_air(database: sqlite3.Connection, _: Mapping[str, str]) -> None:
+    """Rows tell their frame: nothing had pilots, no receiver expected gains to move; references are of white noise."""
     for table, columns in (("results", _PLAIN_AIR), ("computed", _WHITE_NOISE)):
         there = _columns(database, table)
         for name, value in columns.items():
@@ -237,7 +246,12 @@ def _from_3(database: sqlite3.Connection, _: Mapping[str, str]) -> None:
                 database.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind} NOT NULL DEFAULT {value}")
 
 
-_STEPS: Mapping[int, Callable[[sqlite3.Connection, Mapping[str, str]], None]] = {0: _from_0, 1: _from_1, 3: _from_3}
+_STEPS: Mapping[int, Callable[[sqlite3.Connection, Mapping[str, str]], None]] = {
+    0: _from_0,
+    1: _from_1,
+    3: _add_air,
+    4: _add_air,
+}
 """By the version that a step starts from; one that only adds empty columns needs none.
 
 `_from_0` makes the tables of `SCHEMA` at once, as the steps after it only fill what is in it already.

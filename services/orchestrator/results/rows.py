@@ -39,6 +39,9 @@ class Key(NamedTuple):
     pilots: int = PLAIN.pilots
     interleaved: bool = PLAIN.interleaved
     csi: str = "none"
+    row_length: int = PLAIN.row_length
+    expected_doppler: float = PLAIN.expected_doppler
+    expected_spread: float = PLAIN.expected_spread
 
 
 def air_fields(air: AirSpec) -> dict[str, Any]:
@@ -51,6 +54,9 @@ def air_fields(air: AirSpec) -> dict[str, Any]:
         "pilots": air.grid.pilots,
         "interleaved": air.grid.interleaved,
         "csi": air.csi,
+        "row_length": air.grid.row_length,
+        "expected_doppler": air.grid.expected_doppler,
+        "expected_spread": air.grid.expected_spread,
     }
 
 
@@ -108,6 +114,9 @@ class Row:
         interleaved: whether neighbours of the method's symbols were spread over the frame.
         csi: what the receiver knew of the gains, see `jscc.air.AirSpec`.
         pilot_uses: real symbols of pilots, of k; None in a run of a version without them.
+        row_length: complex symbols that lay beside each other in frequency at one instant.
+        expected_doppler: of the gains, as the receiver expected, see `jscc.grid.Grid`.
+        expected_spread: of the delays, likewise.
     """
 
     dataset: str
@@ -147,11 +156,15 @@ class Row:
     interleaved: bool = PLAIN.interleaved
     csi: str = "none"
     pilot_uses: float | None = None
+    row_length: int = PLAIN.row_length
+    expected_doppler: float = PLAIN.expected_doppler
+    expected_spread: float = PLAIN.expected_spread
 
     @property
     def air(self) -> AirSpec:
         """The condition under which it was sent."""
-        grid = Grid(self.fading, self.block, self.pilots, self.interleaved)
+        beside = (self.row_length, self.expected_doppler, self.expected_spread)
+        grid = Grid(self.fading, self.block, self.pilots, self.interleaved, *beside)
         return AirSpec(self.channel, self.channel_options, grid, self.csi)
 
     @property

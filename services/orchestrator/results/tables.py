@@ -13,7 +13,7 @@ from jscc.options import ChosenOptions, OptionValue
 from jscc.wire.timing import HopRecord
 from services.orchestrator.results.rows import ImageKey, Key, MethodInfo, Reference, ReferenceKey, Row
 
-VERSION = 4
+VERSION = 5
 """`PRAGMA user_version` of the tables below."""
 
 T = TypeVar("T")

@@ -1,12 +1,13 @@
 """The grid of a frame: what pilots take, against counting, and what is refused."""
 
 import itertools
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jscc.framing import equaliser
+from jscc.framing import pilots
 from jscc.grid import PLAIN, Grid
 
 grids = st.builds(
@@ -18,7 +19,7 @@ grids = st.builds(
 
 @given(grid=grids, pairs=st.integers(1, 500))
 def test_pilots_are_as_many_as_lie_in_the_frame(grid: Grid, pairs: int) -> None:
-    where = equaliser.places(grid, 2 * pairs)
+    where = pilots.places(grid, 2 * pairs)
     assert grid.pilot_uses(2 * pairs) == 2 * len(where.pilots)
     assert sorted(where.pilots.tolist() + where.others.tolist()) == list(range(pairs))
 
@@ -33,7 +34,7 @@ def test_a_frame_is_the_shortest_that_holds_the_others(grid: Grid, others: int) 
 
 @given(grid=grids, pairs=st.integers(1, 500))
 def test_the_pilots_of_a_whole_block_are_evenly_spread(grid: Grid, pairs: int) -> None:
-    where = equaliser.places(grid, 2 * pairs)
+    where = pilots.places(grid, 2 * pairs)
     block = grid.coherence or pairs
     first = [place for place in where.pilots.tolist() if place < block]
     gaps = [after - before for before, after in itertools.pairwise(first)]
@@ -51,6 +52,23 @@ def test_without_pilots_nothing_is_taken() -> None:
         ({"fading": "slow"}, "fading must be one of none, fast, block, got 'slow'"),
         ({"coherence": -1}, r"coherence must be in 0\.\.16777216, got -1"),
         ({"pilots": 1025}, r"pilots must be in 0\.\.1024, got 1025"),
+        ({"row_length": 0}, r"row_length must be in 1\.\.4096, got 0"),
+        ({"expected_doppler": -0.1}, r"expected_doppler must be in 0\.\.0\.5, got -0\.1"),
+        ({"expected_spread": math.nan}, r"expected_spread must be in 0\.\.0\.5, got nan"),
+        (
+            {"pilots": 4, "expected_doppler": 0.1},
+            r"expected_doppler and expected_spread want blocks of 2\.\.1024 complex symbols and 1\.\.64 pilots in "
+            "each, got 0 and 4; 0 of both wants nothing",
+        ),
+        (
+            {"coherence": 2, "pilots": 1, "row_length": 1025, "expected_doppler": 0.01},
+            "row_length: a row of 1025 has more than 512 blocks of 2 complex symbols; choose a larger block",
+        ),
+        (
+            {"coherence": 1000, "pilots": 1, "row_length": 4093, "expected_spread": 0.01},
+            "row_length: blocks of 1000 lie alike in rows of 4093 after 4093000 complex symbols, the limit is 262144; "
+            "choose a block that has more factors in common with it",
+        ),
         ({"coherence": 4, "pilots": 4}, "pilots: 4 of a block of 4 complex symbols leave nothing"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
@@ -90,7 +91,8 @@ def _groups(results: Results) -> list[_Group]:
     found: dict[object, list[tuple[AirSpec, Results]]] = defaultdict(list)
     for air, part in parts(results):
         if air.channel not in STEADY:
-            found[air.channel, air.options, air.grid.fading, air.grid.interleaved].append((air, told_right(part)))
+            others = replace(air.grid, coherence=0, pilots=0)
+            found[air.channel, air.options, others].append((air, told_right(part)))
     return list(found.values())
 
 

@@ -36,6 +36,14 @@ FAST = AirSpec("rayleigh", ChosenOptions({"coherence": 1}), Grid("fast", 1), "pe
         (["awgn", "rayleigh:coherence=128,pilots=4"], (AWGN, BLOCKS)),
         (["rayleigh:coherence=0,doppler=0,k_factor_db=-30,block=0"], (RAYLEIGH,)),
         (["rayleigh:told=fast"], (AirSpec("rayleigh", grid=Grid("fast", pilots=64), csi="pilots"),)),
+        (
+            ["rayleigh:doppler=0.01"],
+            (AirSpec("rayleigh", ChosenOptions({"doppler": 0.01}), Grid("fast", 10, 1, True, 1, 0.01), "pilots"),),
+        ),
+        (
+            ["rayleigh:expected_doppler=0.01,expected_spread=0.1,row_length=12,block=6"],
+            (AirSpec("rayleigh", grid=Grid("block", 6, 1, True, 12, 0.01, 0.1), csi="pilots"),),
+        ),
         (["awgn:pilots=4"], (AirSpec("awgn", grid=Grid(pilots=4), csi="pilots"),)),
     ],
 )
@@ -44,6 +52,16 @@ def test_a_text_names_air(texts: list[str], expected: tuple[AirSpec, ...]) -> No
     for air in expected:  # what is written is read again, and so is what is asked of the API
         assert airs_of([str(air)]) == (air,)
         assert air_of(air.channel, air.asked()) == air
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["tdl", "cdl:model=D", "tdl:delay_spread_ns=300.0,model=C", "tdl:csi=perfect", "tdl:expected_doppler=0.0,block=34"],
+)
+def test_an_ofdm_link_is_written_as_it_is_asked_for(text: str) -> None:
+    (air,) = airs_of([text])
+    assert str(air) == text
+    assert air_of(air.channel, air.asked()) == air
 
 
 @pytest.mark.parametrize(
@@ -61,7 +79,10 @@ def test_a_text_names_air(texts: list[str], expected: tuple[AirSpec, ...]) -> No
             "rayleigh:colour=2",
             "channel rayleigh: unknown key 'colour' (known: coherence, doppler, k_factor_db, papr_db; of ",
         ),
-        ("rayleigh:colour=2", "of the frame: block, csi, interleaved, pilots, told)"),
+        (
+            "rayleigh:colour=2",
+            "of the frame: block, csi, expected_doppler, expected_spread, interleaved, pilots, row_length, told)",
+        ),
         ("rayleigh:coherence=-1", "channel rayleigh: coherence must be in 0..16777216"),
         ("rayleigh:coherence=8,doppler=0.1", "channel rayleigh: doppler excludes coherence"),
         ("rayleigh:k_factor_db=-31", "channel rayleigh: k_factor_db must be in -30..60"),
@@ -70,6 +91,13 @@ def test_a_text_names_air(texts: list[str], expected: tuple[AirSpec, ...]) -> No
         ("rayleigh:pilots=0.5", "channel rayleigh: pilots: expected a whole number, got 0.5"),
         ("rayleigh:block=-1", "channel rayleigh: block must be in 0..16777216, 0 for the whole frame, got -1"),
         ("rayleigh:pilots=0", "channel rayleigh: csi=pilots needs at least one; give pilots, csi=perfect or csi=none"),
+        ("tdl:model=G", "channel tdl: model must be one of A, B, C, D, E, got 'G'"),
+        (
+            "tdl:papr_db=6",
+            "channel tdl: unknown key 'papr_db' (known: carrier_ghz, delay_spread_ns, model, spacing_khz, speed_m_s, s",
+        ),
+        ("rayleigh:row_length=5000", "channel rayleigh: row_length must be in 1..4096, got 5000"),
+        ("rayleigh:doppler=0.01,block=0", "channel rayleigh: expected_doppler and expected_spread want blocks of 2.."),
         ("rayleigh:csi=good", "channel rayleigh: csi must be one of pilots, perfect, none, got 'good'"),
         ("rayleigh:told=slow", "channel rayleigh: told must be one of none, fast, block, got 'slow'"),
         (

@@ -31,7 +31,7 @@ HEADER = (
     "decoder_bytes_in,decoder_bytes_out,"
     "load_ms,codec_ms,score_ms,options,started,warm_up,"
     "image_digest,transmitter_checkpoint,channel_options,told_snr_db,header_uses,header_share,peak_to_average_db,lost,"
-    "fading,block,pilots,interleaved,csi,pilot_uses"
+    "fading,block,pilots,interleaved,csi,pilot_uses,row_length,expected_doppler,expected_spread"
 )
 
 ROW = factories.row(
@@ -62,6 +62,9 @@ ROW = factories.row(
     interleaved=False,
     csi="pilots",
     pilot_uses=18432.0,
+    row_length=12,
+    expected_doppler=0.1 + 0.2,
+    expected_spread=1 / 300,
 )
 REFERENCE = factories.reference(snr_db=10.0, bits=1234, psnr_db=0.1 + 0.2, ssim=1 / 3, ms_ssim=0.5, lpips=5e-324)
 INFO = factories.method_info(
@@ -199,6 +202,8 @@ def test_csv_has_the_columns_in_order_and_exact_values() -> None:
     assert (values["image_digest"], values["channel_options"]) == ("fe" * 8, '{"coherence": "block"}')
     frame = ("fading", "block", "pilots", "interleaved", "csi", "pilot_uses")
     assert [values[name] for name in frame] == ["fast", "128", "4", "0", "pilots", "18432.0"]
+    expected = ("row_length", "expected_doppler", "expected_spread")
+    assert [values[name] for name in expected] == ["12", "0.30000000000000004", str(1 / 300)]
 
 
 def test_csv_has_the_columns_of_every_hop_and_empty_cells_where_a_row_lacks_one() -> None:

@@ -3,6 +3,7 @@
 import re
 import sqlite3
 import tempfile
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -35,11 +36,15 @@ OF_WHITE_NOISE = ("channel", "channel_options", "told_above_db", "draw")
 """What references have since version 4."""
 
 
-def drop_frames(path: Path) -> None:
-    """Take the columns of version 4 out of a database; what it tells apart by them must not be there twice."""
+EXPECTATIONS = ("row_length", "expected_doppler", "expected_spread")
+"""What rows have since version 5."""
+
+
+def drop(path: Path, of_rows: Iterable[str], of_references: Iterable[str]) -> None:
+    """Take later columns out of a database; what it tells apart by them must not be there twice."""
     for table, kept, gone in (
-        ("results", tables.ROW_COLUMNS, tuple(BEFORE_FRAMES)),
-        ("computed", Reference._fields, OF_WHITE_NOISE),
+        ("results", tables.ROW_COLUMNS, tuple(of_rows)),
+        ("computed", Reference._fields, tuple(of_references)),
     ):
         with closing(sqlite3.connect(path)) as database:
             (made,) = database.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
@@ -209,7 +214,7 @@ def test_a_run_of_before_frames_goes_on_as_one_over_air_that_does_not_fade(path:
         store.add(before, pictures)
         store.add(replace(before, draw=1))
         store.add_reference(REFERENCE, [Picture(REFERENCE.key, b"\x02")])
-    drop_frames(path)
+    drop(path, BEFORE_FRAMES, OF_WHITE_NOISE)
     change(path, "PRAGMA user_version = 3")
     for _ in range(2):  # the second time it is of this version already
         with Store(path, sweep=True) as store:
@@ -225,6 +230,22 @@ def test_a_run_of_before_frames_goes_on_as_one_over_air_that_does_not_fade(path:
         options = ChosenOptions({"coherence": 8})
         for other in ({"channel": "rayleigh"}, {"channel_options": options}, {"told_above_db": 3.0}, {"draw": 1}):
             assert store.add_reference(REFERENCE._replace(**other)), other
+
+
+def test_a_run_of_before_expectations_goes_on_as_one_whose_receiver_took_blocks_for_themselves(path: Path) -> None:
+    before = replace(ROW, row_length=1, expected_doppler=0.0, expected_spread=0.0)
+    with Store(path) as store:
+        store.add(before, [Picture(before.key, b"\x01")])
+        store.add_reference(REFERENCE)
+    drop(path, EXPECTATIONS, ())
+    change(path, "PRAGMA user_version = 4")
+    with Store(path, sweep=True) as store:
+        assert store.rows() == [before]
+        assert store.pictures() == [Picture(before.key, b"\x01")]
+        assert not store.add(before)
+        assert not store.add_reference(REFERENCE)
+        for change_of in ({"row_length": 12}, {"expected_doppler": 0.1}, {"expected_spread": 0.1}):
+            assert store.add(replace(before, **change_of)), change_of
 
 
 @pytest.mark.parametrize("version", [1, 2])
