@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-HEAVY = {"torch", "torchvision", "matplotlib", "scipy", "skimage", "lpips", "sionna"}
+HEAVY = {"torch", "matplotlib", "scipy", "skimage", "sionna"}
 GRPC = {"grpc", "numpy"}
 
 WATCHED = """
