@@ -90,8 +90,8 @@ down: .venv/.installed ## stop the link that `make up` started
 train: .venv/.installed ## train METHOD for MINUTES, perhaps from START; the same command goes on where it stopped
 	$(BIN)/python -m trainer train configs/$(METHOD).toml --minutes $(MINUTES) --out runs/$(METHOD) --resume $(if $(START),--start $(START))
 
-bench: .venv/.installed ## latency of every part of the way of one image
-	$(BIN)/jscc-link bench
+bench: .venv/.installed ## one hop over loopback beside memcpy, a raw TCP echo and plain gRPC
+	$(BIN)/python bench/hop.py
 
 bench-train: .venv/.installed ## training of METHOD: crops per second beside a plain loop, and what brings them
 	$(BIN)/python -m trainer bench configs/$(METHOD).toml

@@ -84,10 +84,10 @@ def evaluate(
     """
     link.eval()
     images = {reference.id: read_image(reference.path) for reference in dataset.images}
-    rows = []
+    scorer, rows = scores.Scorer(None), []
     for snr_db in snrs_db:
         received = (transmit(link, x, name, snr_db, precision, told_above_db) for name, x in images.items())
-        found = [scores.score(x, x_hat, None) for x, x_hat in zip(images.values(), received, strict=True)]
+        found = [scorer.score(x, x_hat) for x, x_hat in zip(images.values(), received, strict=True)]
         similar = [item.ms_ssim for item in found if item.ms_ssim is not None]
         mean_ms_ssim = sum(similar) / len(similar) if len(similar) == len(found) else None
         rows.append(SnrQuality(snr_db, sum(item.psnr_db for item in found) / len(found), mean_ms_ssim))

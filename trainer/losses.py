@@ -67,7 +67,7 @@ class Loss:
             reference: MSE_ref for "snr_balanced_mse"; the table of the settings when None.
 
         Raises:
-            ValueError: a package or the weights of LPIPS are missing; "snr_balanced_mse" without a table.
+            ValueError: the weights of LPIPS are missing; "snr_balanced_mse" without a table.
         """
         self.settings = settings
         if settings.reference_snr_db:
@@ -75,7 +75,6 @@ class Loss:
         if settings.kind == "snr_balanced_mse" and reference is None:
             raise ValueError("loss: kind 'snr_balanced_mse' needs reference_snr_db and reference_mse")
         self.reference = reference and ReferenceMse(reference.snr_db.to(device), reference.mse.to(device))
-        perceptual.require(settings)
         self.lpips = perceptual.lpips(device) if settings.lpips_weight else None
 
     @property

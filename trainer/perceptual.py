@@ -1,6 +1,5 @@
-"""MS-SSIM and LPIPS as terms of a loss, in float32; the package of LPIPS is imported only when a recipe uses it."""
+"""MS-SSIM and LPIPS as terms of a loss, in float32."""
 
-import importlib.util
 from collections.abc import Callable
 
 import torch
@@ -13,24 +12,6 @@ from trainer.settings import LossSettings
 
 _SIMILARITY_FLOOR = 1e-4
 """Below it a scale has no gradient: that of x^0.0448 at 0 is infinite, and a network starts anywhere."""
-
-
-def require(settings: LossSettings) -> None:
-    """Check that the packages that LPIPS needs are there, before its weights are downloaded.
-
-    Raises:
-        ValueError: it has a weight and one is missing; names the key and the package.
-    """
-    for package in ("lpips", "torchvision") if settings.lpips_weight else ():
-        if not _is_installed(package):
-            raise ValueError(f"loss: lpips_weight: the package {package} is not installed")
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except ValueError:  # something stands in sys.modules under this name, but no module
-        return False
 
 
 def require_side(settings: LossSettings, crop_px: int) -> None:

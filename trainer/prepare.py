@@ -64,7 +64,6 @@ def start(plan: TrainingPlan, team: Team | None = None) -> Run:
     has_state = run_folder.look_into(folder, plan.recipe_file, plan.resume)
     state = run_folder.load_state(folder) if has_state else None
     device = execution.choose_device(recipe.run.device, team.local_rank if team.size > 1 else None)
-    perceptual.require(recipe.loss)
     perceptual.require_side(recipe.loss, recipe.data.crop_px)
     link, card = _link(plan, state is None)
     with team.first():

@@ -15,6 +15,7 @@ from torch import Tensor
 from jscc.quality import lpips as perceptual
 from jscc.quality import ssim as structural
 from jscc.quality.lpips import Lpips
+from jscc.quality.originals import Originals
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -63,26 +64,33 @@ def psnr_db(reference: Pixels, received: Pixels) -> float:
     return min(MAX_PSNR_DB, float(10.0 * np.log10(255.0**2 * difference.size / squared_error)))
 
 
-def score(reference: Pixels, received: Pixels, lpips: Lpips | None) -> Scores:
-    """Score one received image, [H, W, 3] uint8, with every metric; lpips None leaves that one empty.
+class Scorer:
+    """Scores received images, from several threads; of the last originals, what LPIPS finds in them is kept."""
 
-    Raises:
-        ValueError: the images are not uint8 [H, W, 3] of one size.
-    """
-    found, side_px = {"psnr_db": psnr_db(reference, received)}, min(reference.shape[:2])
-    x_hat, x = _to_tensor(received), _to_tensor(reference)
-    with torch.inference_mode():
-        if side_px >= MIN_SIDE_PX["ssim"]:
-            found["ssim"], found["ms_ssim"] = map(float, structural.ssim_and_ms_ssim(x_hat, x))
-        if side_px >= MIN_SIDE_PX["lpips"] and lpips is not None:
-            found["lpips"] = float(lpips(x_hat, x))
-    if side_px < MIN_SIDE_PX["ms_ssim"]:
-        found.pop("ms_ssim", None)  # of fewer scales: not to be compared with that of five
-    return Scores(found["psnr_db"], found.get("ssim"), found.get("ms_ssim"), found.get("lpips"))
+    def __init__(self, lpips: Lpips | None) -> None:
+        """Score with LPIPS when given; that metric stays empty otherwise."""
+        self._originals = None if lpips is None else Originals(lpips)
+
+    def score(self, reference: Pixels, received: Pixels) -> Scores:
+        """Score one received image, [H, W, 3] uint8, with every metric.
+
+        Raises:
+            ValueError: the images are not uint8 [H, W, 3] of one size.
+        """
+        found, side_px = {"psnr_db": psnr_db(reference, received)}, min(reference.shape[:2])
+        x_hat, x = _to_tensor(received), _to_tensor(reference)
+        with torch.inference_mode():
+            if side_px >= MIN_SIDE_PX["ssim"]:
+                found["ssim"], found["ms_ssim"] = map(float, structural.ssim_and_ms_ssim(x_hat, x))
+            if side_px >= MIN_SIDE_PX["lpips"] and self._originals is not None:
+                found["lpips"] = float(self._originals.distance(x_hat, x, reference))
+        if side_px < MIN_SIDE_PX["ms_ssim"]:
+            found.pop("ms_ssim", None)  # of fewer scales: not to be compared with that of five
+        return Scores(found["psnr_db"], found.get("ssim"), found.get("ms_ssim"), found.get("lpips"))
 
 
 def why_missing(metric: str, height_px: int, width_px: int) -> str:
-    """Return in words why `score` left a metric out of an image of this size.
+    """Return in words why a score left a metric out of an image of this size.
 
     Args:
         metric: a name of Scores.

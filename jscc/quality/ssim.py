@@ -15,8 +15,10 @@ SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 _WINDOW_PX = 11
 _WINDOW_SIGMA_PX = 1.5
-_STRIP_PX = 128
-"""Rows of a strip, whose maps stay in the cache; those of a whole 768x512 px image take twice as long."""
+_REACH_PX = _WINDOW_PX - 1
+_BLOCK_PX = 24
+"""Rows of a strip and columns of a block: what is made of a strip stays in the cache, and the matrices of the window
+are small enough that their zeros cost less than their speed brings."""
 _C1, _C2 = 0.01**2, 0.03**2
 """(K L)^2 of the luminances and of the variances, for samples of the range L = 1."""
 
@@ -26,7 +28,7 @@ def min_side_px(scale_count: int) -> int:
 
     The bound that pytorch-msssim checks for five, halved for each scale less.
     """
-    return int((_WINDOW_PX - 1) * 2 ** (scale_count - 1) + 1)
+    return int(_REACH_PX * 2 ** (scale_count - 1) + 1)
 
 
 MIN_SIDE_PX = min_side_px(1)
@@ -62,10 +64,10 @@ def ssim_and_ms_ssim(x_hat: Tensor, x: Tensor, floor: float = 0.0) -> tuple[Tens
     count = scales(min(x.shape[-2:]))
     if not count:
         raise ValueError(f"ssim: images must have sides of at least {MIN_SIDE_PX} px, got {list(x.shape[-2:])}")
-    found = [_one_scale(x_hat, x)]
-    for _ in range(count - 1):
-        x_hat, x = _halved(x_hat), _halved(x)
-        found.append(_one_scale(x_hat, x))
+    planes, found = _sum_and_difference(x_hat, x), []
+    for scale in range(count):
+        planes = _halved(planes) if scale else planes
+        found.append(_one_scale(planes, has_luminance=scale in (0, count - 1)))
     counted = [structure for _, structure in found[:-1]] + [found[-1][0]]
     powers = [value.clamp_min(floor) ** weight for value, weight in zip(counted, _exponents(count), strict=True)]
     return found[0][0].mean(dim=1), reduce(torch.mul, powers).mean(dim=1)
@@ -77,38 +79,75 @@ def _exponents(count: int) -> tuple[float, ...]:
     return tuple(weight / total for weight in kept)
 
 
-def _halved(image: Tensor) -> Tensor:
-    return F.avg_pool2d(image, kernel_size=2, padding=[side_px % 2 for side_px in image.shape[-2:]])
+def _sum_and_difference(x_hat: Tensor, x: Tensor) -> Tensor:
+    """Return x_hat + x and x_hat - x as planes [H, 2, B, C, W], a row of all of which lies in one piece.
+
+    Of both, the window needs means and squares alone, no product: four maps in place of five.
+    """
+    rows = x_hat.permute(2, 0, 1, 3), x.permute(2, 0, 1, 3)
+    return torch.stack([rows[0] + rows[1], rows[0] - rows[1]], dim=1)
 
 
-def _one_scale(x_hat: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean similarity [B, C], and that without the luminance: contrast times structure."""
-    fitting = [side_px - _WINDOW_PX + 1 for side_px in x.shape[-2:]]
-    starts = range(0, fitting[0], _STRIP_PX)
-    rows = [slice(start, start + _STRIP_PX + _WINDOW_PX - 1) for start in starts]
-    strips = [_sums(x_hat[..., strip, :], x[..., strip, :]) for strip in rows]
-    similarity, structure = (reduce(torch.add, sums) / (fitting[0] * fitting[1]) for sums in zip(*strips, strict=True))
+def _halved(planes: Tensor) -> Tensor:
+    """Return means of 2x2 px; of an odd side a line of black comes before the first."""
+    odd_rows, odd_columns = planes.shape[0] % 2, planes.shape[-1] % 2
+    if odd_rows or odd_columns:
+        planes = F.pad(planes, (odd_columns, 0, 0, 0, 0, 0, 0, 0, odd_rows, 0))
+    height_px, width_px = planes.shape[0] // 2 * 2, planes.shape[-1] // 2 * 2
+    rows = planes[0:height_px:2] + planes[1:height_px:2]
+    return (rows[..., 0:width_px:2] + rows[..., 1:width_px:2]) / 4
+
+
+def _one_scale(planes: Tensor, has_luminance: bool) -> tuple[Tensor, Tensor]:
+    """Return the mean similarity [B, C], and that without the luminance: contrast times structure.
+
+    Both are 1 - 2 loss. The losses are summed: they are small where images are alike, so next to nothing is rounded.
+    Without has_luminance the first is the second.
+    """
+    fitting = planes.shape[0] - _REACH_PX, planes.shape[-1] - _REACH_PX
+    window = _windows(planes)
+    starts = range(0, fitting[0], _BLOCK_PX)
+    strips = [_losses(planes[start : start + _BLOCK_PX + _REACH_PX], window, has_luminance) for start in starts]
+    losses = reduce(torch.add, strips)  # [2, blocks, B C, columns]
+    columns = losses.movedim(1, 2).flatten(2)[..., : fitting[1]]  # those behind the last window saw black
+    values = 1 - 2 * columns.sum(dim=2) / (fitting[0] * fitting[1])
+    similarity, structure = values.view(2, *planes.shape[2:4])
     return similarity, structure
 
 
-def _sums(x_hat: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the similarity and its structure summed over the places of the window, both [B, C]."""
-    # Five maps, although the sum of the variances would do with four: in float32 that sum rounds otherwise, and the
-    # values of images with white areas would leave those of pytorch-msssim by 2e-5.
-    filtered = _filtered(torch.cat([x_hat, x, x_hat * x_hat, x * x, x_hat * x], dim=1))
-    mean_x_hat, mean_x, *mean_squares, mean_product = filtered.chunk(5, dim=1)
-    square_x_hat, square_x, product = mean_x_hat * mean_x_hat, mean_x * mean_x, mean_x_hat * mean_x
-    variances = (mean_squares[0] - square_x_hat) + (mean_squares[1] - square_x)
-    structure = (2 * (mean_product - product) + _C2) / (variances + _C2)
-    similarity = (2 * product + _C1) / (square_x_hat + square_x + _C1) * structure
-    return similarity.sum(dim=(2, 3)), structure.sum(dim=(2, 3))
+def _losses(rows: Tensor, window: Tensor, has_luminance: bool) -> Tensor:
+    """Return of rows [h + 10, 2, B, C, W] the losses of similarity and structure [2, blocks, B C, columns], summed."""
+    means = _filtered(rows, window)
+    squares = means * means
+    variances = _filtered(rows * rows, window) - squares
+    structure = variances[:, :, 1] / (variances[:, :, 0] + variances[:, :, 1]).add_(2 * _C2)
+    of_structure = structure.sum(dim=1)
+    if not has_luminance:
+        return torch.stack([of_structure, of_structure])
+    luminance = squares[:, :, 1] / (squares[:, :, 0] + squares[:, :, 1]).add_(2 * _C1)
+    # (1 - 2 a)(1 - 2 b) = 1 - 2 (a + b - 2 a b)
+    return torch.stack(
+        [of_structure + torch.addcmul(luminance, luminance, structure, value=-2).sum(dim=1), of_structure]
+    )
 
 
-def _filtered(maps: Tensor) -> Tensor:
-    """Return the means [B, M, H - 10, W - 10] of maps [B, M, H, W] under the Gaussian window."""
-    offset_px = torch.arange(_WINDOW_PX, dtype=maps.dtype, device=maps.device) - _WINDOW_PX // 2
+def _windows(like: Tensor) -> Tensor:
+    """Return the Gaussian window at so many places, one below the other: a matrix [block, block + 10]."""
+    offset_px = torch.arange(_WINDOW_PX, dtype=like.dtype, device=like.device) - _WINDOW_PX // 2
     window = torch.exp(-offset_px.square() / (2 * _WINDOW_SIGMA_PX**2))
-    rows = (window / window.sum()).expand(maps.shape[1], 1, 1, _WINDOW_PX)
-    # In the plain layout, since cuDNN may filter channels last in TF32: too coarse, a variance is a small difference.
-    columns_done = F.conv2d(maps.contiguous(), rows.transpose(2, 3), groups=maps.shape[1])
-    return F.conv2d(columns_done, rows, groups=maps.shape[1])
+    placed = F.pad(window / window.sum(), (0, _BLOCK_PX)).repeat(_BLOCK_PX)[:-_BLOCK_PX]
+    return placed.view(_BLOCK_PX, _BLOCK_PX + _REACH_PX)
+
+
+def _filtered(rows: Tensor, window: Tensor) -> Tensor:
+    """Return the means [blocks, h, 2, B C, columns] of rows [h + 10, 2, B, C, W] under the window.
+
+    Products with a banded matrix: a depthwise convolution takes three times as long, and cuDNN may round it to TF32,
+    too coarse, as a variance is a small difference.
+    """
+    height_px, width_px = len(rows) - _REACH_PX, rows.shape[-1]
+    down = window[:height_px, : len(rows)] @ rows.flatten(1)
+    blocks = -(-(width_px - _REACH_PX) // _BLOCK_PX)
+    whole = F.pad(down.view(-1, width_px), (0, blocks * _BLOCK_PX + _REACH_PX - width_px))
+    pieces = whole.unfold(1, _BLOCK_PX + _REACH_PX, _BLOCK_PX).transpose(0, 1)
+    return torch.bmm(pieces, window.T.expand(blocks, -1, -1)).view(blocks, height_px, 2, -1, _BLOCK_PX)

@@ -100,7 +100,7 @@ def _parse(request: pb.TransmitRequest, symbols: codec.Array) -> _Order:
         TooLargeError: symbols and gains are too many for an answer.
     """
     s = tensors.symbols_from_wire(symbols)
-    signal_power = float(s.double().square().mean())
+    signal_power = float(torch.dot(s[0], s[0])) / s.shape[1]
     if signal_power > MAX_POWER:
         raise ValueError(f"symbols: mean power {signal_power:.4g}, the limit is 1")
     convert.require(request, "context", "channel")

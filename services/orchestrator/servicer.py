@@ -22,7 +22,7 @@ from services.orchestrator import messages
 from services.orchestrator.link.addresses import Addresses
 from services.orchestrator.link.serving import clients_of, until_serving
 from services.orchestrator.link.star import Star
-from services.orchestrator.link.transmission import Engine, load_lpips
+from services.orchestrator.link.transmission import Engine, load_scorer
 from services.orchestrator.link.vigil import Vigil
 from services.orchestrator.report.write import write_report
 from services.orchestrator.settings import OrchestratorSettings
@@ -56,7 +56,7 @@ class OrchestratorServicer:
         link = await self._opened.enter_async_context(Star(addresses))
         vigil = await self._opened.enter_async_context(Vigil(clients_of(addresses), _log.warning))
         await link.discover()
-        self._engine = Engine(link, await asyncio.to_thread(load_lpips, _log.warning), settings.concurrency, vigil)
+        self._engine = Engine(link, await asyncio.to_thread(load_scorer, _log.warning), settings.concurrency, vigil)
         self._opened.callback(self._engine.close)
 
     async def finish(self) -> None:

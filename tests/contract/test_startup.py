@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-HEAVY = {"torch", "torchvision", "matplotlib", "scipy", "skimage", "lpips", "sionna"}
+HEAVY = {"torch", "matplotlib", "scipy", "skimage", "sionna"}
 GRPC = {"grpc", "numpy"}
 
 WATCHED = """
@@ -62,6 +62,8 @@ def run(arguments: list[str], state: Path) -> tuple[int, str, set[str]]:
         (["bench", "--snr-db", "61"], 2),
         (["bench", "--method", "nosuch"], 2),
         (["bench", "--wait-s", "nan"], 2),
+        (["bench", "--within-percent", "0"], 2),
+        (["bench", "--max-windows", "2"], 2),
         (["sweep", "--draws", "many"], 2),
         (["sweep", "--draws", "0"], 2),
         (["sweep", "--snr-db=-5,x"], 2),

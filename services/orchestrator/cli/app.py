@@ -24,7 +24,7 @@ from services.orchestrator.cli.failures import FAILED, main_of
 from services.orchestrator.cli.failures import attempt as _attempt
 from services.orchestrator.cli.failures import checked as _checked
 from services.orchestrator.cli.failures import run as _run
-from services.orchestrator.cli.output import console, show_json
+from services.orchestrator.cli.output import console, show, show_json
 from services.orchestrator.cli.output import say as _say
 from services.orchestrator.cli.served import check_names
 from services.orchestrator.link.addresses import Addresses, check_address, given_addresses
@@ -155,8 +155,12 @@ def _refuse(sentence: str) -> None:
 @app.command()
 def bench(
     image: Annotated[Path | None, typer.Argument(help="the image to send; a sample when left out")] = None,
-    count: Annotated[int, typer.Option(min=1, max=10_000, help="transmissions that are counted")] = 20,
-    warm_up: Annotated[int, typer.Option(min=0, max=1000, help="transmissions before that")] = 3,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="transmissions of a window")] = 34,
+    warm_up: Annotated[int, typer.Option(min=0, max=1000, help="transmissions before the first window")] = 3,
+    within_percent: Annotated[
+        float, typer.Option("--within-percent", help="how well three windows in a row have to agree, in per cent")
+    ] = 10.0,
+    max_windows: Annotated[int, typer.Option(min=3, max=100, help="windows after which it ends in any case")] = 10,
     snr_db: Annotated[float, typer.Option("--snr-db", help="channel SNR in dB, -30..60")] = 10.0,
     method: Annotated[str, typer.Option("--method", help="name of the method; the link's default when left out")] = "",
     wait_s: WaitSeconds = None,
@@ -165,23 +169,27 @@ def bench(
     channel: ChannelAddress = None,
     decoder: DecoderAddress = None,
 ) -> None:
-    """Send one image again and again; print the latency of every part of the way."""
+    """Send one image again and again until its times are steady; print the latency of every part of the way."""
     addresses = _addresses(encoder, channel, decoder)
     _checked(arguments.wait_s, wait_s)
     _checked(arguments.snr_db, snr_db)
+    _checked(arguments.within_percent, within_percent)
     _checked(check_names, [method] if method else [], addresses)
     from jscc.images import read_image
-    from services.orchestrator.cli import terminal, transmit
+    from services.orchestrator.cli import bench as steady
+    from services.orchestrator.cli import transmit
     from services.orchestrator.link.job import Job
 
     path = image or _sample()
     job = _checked(lambda name: Job(name, method, snr_db, snr_db), transmit.image_id_of(path))
-    _checked(read_image, path)
-    rows = _run(transmit.send_often(addresses, path, job, (warm_up, count), _say, wait_s))
+    height_px, width_px, _ = _checked(read_image, path).shape
+    plan = steady.BenchPlan(count, warm_up, within_percent, max_windows)
+    measured = _run(steady.send_until_steady(addresses, (path, job), plan, _say, wait_s))
     if as_json:
-        show_json([transmit.as_document(row) for row in rows])
+        show_json(steady.document(measured, (height_px, width_px)))
     else:
-        console.print(terminal.latency_table(rows))
+        show(steady.title(measured, (height_px, width_px)))
+        console.print(steady.table(measured))
 
 
 @app.command()

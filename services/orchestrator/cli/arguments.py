@@ -93,6 +93,17 @@ def wait_s(value: float | None) -> float | None:
     return value
 
 
+def within_percent(value: float) -> float:
+    """Return how well windows have to agree, in per cent.
+
+    Raises:
+        ValueError: it is outside 0.1..100 %.
+    """
+    if not 0.1 <= value <= 100:
+        raise ValueError(f"within_percent: {value:g} is outside 0.1..100 %")
+    return value
+
+
 def seed(text: str | int) -> int:
     """Return a root seed.
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 from rich import box
 from rich.table import Table
 
@@ -16,8 +15,6 @@ from services.orchestrator.sweep.estimate import Line
 
 if TYPE_CHECKING:
     from services.orchestrator.sweep.preview import Preview
-
-PERCENTILES = (50, 95, 99)
 
 
 def quality_table(row: Row, size_px: tuple[int, ...]) -> Table:
@@ -60,19 +57,6 @@ def hop_table(row: Row) -> Table:
     table.add_section()
     table.add_row("total", *[""] * 5, f"{row.total_ns / NS_PER_MS:.2f}", "")
     table.caption = f"{sum(row.parts_ns().values()) / row.total_ns:.2%} of the total is accounted for"
-    return table
-
-
-def latency_table(rows: list[Row]) -> Table:
-    """Show percentiles of every part over transmissions that were sent one after the other, in milliseconds."""
-    table = Table(title=f"{len(rows)} transmissions, one after the other (ms)", box=box.SIMPLE, pad_edge=False)
-    table.add_column("")
-    for percentile in PERCENTILES:
-        table.add_column(f"p{percentile}", justify="right")
-    parts = [row.parts_ns() | {"total": row.total_ns} for row in rows]
-    for name in parts[0]:
-        values = np.percentile([part[name] / NS_PER_MS for part in parts], PERCENTILES)
-        table.add_row(name.replace("_", " "), *(f"{value:.3f}" for value in values))
     return table
 
 

@@ -1,7 +1,7 @@
-"""`jscc-link send` and `jscc-link bench`: single images through the link or through an orchestrator's API."""
+"""`jscc-link send`: single images through the link or through an orchestrator's API."""
 
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -144,7 +144,7 @@ def as_document(row: Row) -> dict[str, Any]:
 
 async def send_directly(
     addresses: Addresses | None, jobs: Sequence[tuple[Path, Job]], say: Say, wait_s: float | None = None
-) -> AsyncIterator[Answer]:
+) -> AsyncGenerator[Answer]:
     """Send images through services one after the other, without an orchestrator's API; yields each as it arrives.
 
     Args:
@@ -195,11 +195,3 @@ async def send_to(address: str, jobs: Sequence[tuple[Path, Job]]) -> AsyncIterat
             sending = vigil.over(client.call("SendImage", request, pb.SendImageResponse, SEND_TIMEOUT_S))
             answer = await patiently(sending, f"the orchestrator at {address} to send {path}", output.say)
             yield Answer(path, messages.row_of_report(answer.report), read_image(answer.image_png))
-
-
-async def send_often(
-    addresses: Addresses | None, path: Path, job: Job, counts: tuple[int, int], say: Say, wait_s: float | None = None
-) -> list[Row]:
-    """Send an image (warm-up, counted) times, one after the other; return the rows of the counted ones."""
-    rows = [sent.row async for sent in send_directly(addresses, [(path, job)] * sum(counts), say, wait_s)]
-    return rows[counts[0] :]

@@ -12,7 +12,7 @@ from services.orchestrator.link.addresses import Addresses
 from services.orchestrator.link.local import LocalLink, state_folder
 from services.orchestrator.link.serving import GIVEN_WAIT_S, START_TIMEOUT_S, clients_of, until_serving
 from services.orchestrator.link.star import Star
-from services.orchestrator.link.transmission import Engine, load_lpips
+from services.orchestrator.link.transmission import Engine, load_scorer
 from services.orchestrator.link.vigil import Vigil
 from services.orchestrator.link.waiting import Say
 
@@ -76,7 +76,7 @@ async def open_session(
 async def _opened(addresses: Addresses, workers: int, say: Say) -> AsyncIterator[Engine]:
     async with Star(addresses) as link, Vigil(clients_of(addresses), say) as vigil:
         await link.discover()
-        engine = Engine(link, load_lpips(say), workers, vigil)
+        engine = Engine(link, load_scorer(say), workers, vigil)
         try:
             yield engine
         finally:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from jscc.data import lpips_backbone
 from jscc.images import pixel_digest, read_image
 from jscc.quality.lpips import Lpips
-from jscc.quality.scores import Scores, score
+from jscc.quality.scores import Scorer, Scores
 from jscc.signals import bandwidth_ratio
 from jscc.wire.codec import Array
 from services.orchestrator.link.frames import FrameMemory
@@ -76,11 +76,11 @@ class Stopwatch:
 class Engine:
     """Sends images through a link and scores them; several may be under way."""
 
-    def __init__(self, link: Star, lpips: Lpips | None, workers: int, vigil: Vigil | None = None) -> None:
-        """Use `link`; score with LPIPS when given; read and score in `workers` threads; notice who never answers."""
+    def __init__(self, link: Star, scorer: Scorer, workers: int, vigil: Vigil | None = None) -> None:
+        """Use `link` and `scorer`; read and score in `workers` threads; notice who never answers."""
         self.link = link
         self._vigil = vigil
-        self.lpips = lpips
+        self.scorer = scorer
         self._pool = ThreadPoolExecutor(workers, "score")
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class Engine:
     async def warm_up(self, source: Path) -> None:
         """Score an image against itself, so that the first transmission is scored as fast as the others."""
         pixels = await self._in_thread(lambda: read_image(source))
-        await self._in_thread(lambda: score(pixels, pixels, self.lpips))
+        await self._in_thread(lambda: self.scorer.score(pixels, pixels))
 
     async def transmit(
         self, job: Job, source: Path | bytes, step: Step | None = None, frames: FrameMemory | None = None
@@ -118,7 +118,7 @@ class Engine:
         delivery = await (self._vigil.over(sending) if self._vigil else sending)
         watch.lap_ns()
         step.what = "the scoring of"
-        scores = await self._in_thread(lambda: score(original, delivery.pixels, self.lpips))
+        scores = await self._in_thread(lambda: self.scorer.score(original, delivery.pixels))
         score_ns = watch.lap_ns()
         return Transmission(job, original, delivery, scores, started, load_ns, score_ns, watch.last_ns - begun_ns)
 
@@ -126,9 +126,9 @@ class Engine:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
 
-def load_lpips(say: Callable[[str], None]) -> Lpips | None:
-    """Load what LPIPS needs; without its weights, say so in one line and return None."""
+def load_scorer(say: Callable[[str], None]) -> Scorer:
+    """Load what LPIPS needs; without its weights, say so in one line and score without it."""
     backbone = lpips_backbone()
     if backbone.note:
         say(backbone.note)
-    return Lpips(backbone.path) if backbone.path else None
+    return Scorer(Lpips(backbone.path) if backbone.path else None)

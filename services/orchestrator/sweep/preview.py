@@ -13,6 +13,7 @@ from jscc import models
 from jscc.cards import chosen_folder
 from jscc.checkpoints import Half
 from jscc.data import check_images
+from jscc.quality.scores import Scorer
 from jscc.serving.host import chosen_cards, served_of
 from jscc.wire.client import Client
 from jscc.wire.v1 import symbols_pb2 as pb
@@ -122,7 +123,7 @@ async def preview_of(run: SweepRun, addresses: Addresses | None, wait_s: float |
         finished = store.keys()
         total = Counter(point.kind for point in planned.points)
         kept = Counter(point.kind for point in planned.points if planned.key(point, run.dataset.name) in finished)
-        references: ReferenceRun = plan_references(run, planned, store, None)
+        references: ReferenceRun = plan_references(run, planned, store, Scorer(None))
     return Preview(
         run,
         source,

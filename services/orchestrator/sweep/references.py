@@ -19,8 +19,7 @@ from jscc.cancel import Cancellation, check, working_for
 from jscc.data import Dataset, ImageRef
 from jscc.images import Pixels, encode_png, read_image
 from jscc.machine import cores
-from jscc.quality.lpips import Lpips
-from jscc.quality.scores import MAX_PSNR_DB, Scores, psnr_db, score
+from jscc.quality.scores import MAX_PSNR_DB, Scorer, Scores, psnr_db
 from jscc.rates import same_rate
 from services.orchestrator.results.database import when_free
 from services.orchestrator.results.faults import StoreError
@@ -93,7 +92,7 @@ class ReferenceRun:
     """
 
     def __init__(
-        self, dataset: Dataset, digests: Mapping[str, str], spec: ReferenceSpec, store: Store, lpips: Lpips | None
+        self, dataset: Dataset, digests: Mapping[str, str], spec: ReferenceSpec, store: Store, scorer: Scorer
     ) -> None:
         """Plan what is left to compute.
 
@@ -102,9 +101,9 @@ class ReferenceRun:
             digests: of their pixels, by the images' names.
             spec: which references.
             store: where they go.
-            lpips: None to score without it.
+            scorer: of those that are scored with all metrics.
         """
-        self._dataset, self._spec, self._store, self._lpips = dataset, spec, store, lpips
+        self._dataset, self._spec, self._store, self._scorer = dataset, spec, store, scorer
         self._digests = digests
         lacks = {source: _lack(source) for source in spec.all_sources}
         self.sources = tuple(source for source in spec.all_sources if not lacks[source])
@@ -225,7 +224,7 @@ class ReferenceRun:
 
     def _score(self, original: Pixels, received: Pixels) -> Scores:
         if self._spec.full:
-            return score(original, received, self._lpips)
+            return self._scorer.score(original, received)
         return Scores(psnr_db(original, received), None, None, None)
 
     def _reference(self, unit: Unit, point: CurvePoint, file: tuple[int, bool], scores: Scores) -> Reference:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from jscc.data import Dataset, check_images
-from jscc.quality.lpips import Lpips
+from jscc.quality.scores import Scorer
 from services.orchestrator.link.addresses import Addresses
 from services.orchestrator.link.routes import RouteTable
 from services.orchestrator.link.session import open_session
@@ -85,7 +85,7 @@ async def run_sweep(run: SweepRun, addresses: Addresses | None, watcher: Watcher
             sweep = await begin(session.engine, run, checked, store)
             sweep.recovery.own = session.own
             store.set_setting("link", session.note)
-            references = plan_references(run, checked, store, session.engine.lpips)
+            references = plan_references(run, checked, store, session.engine.scorer)
             for reason in references.left_out:
                 watcher.say(f"reference left out: {reason}")
             await _send(sweep, references, watcher)
@@ -162,7 +162,7 @@ def _told(spec: SweepSpec) -> tuple[tuple[float, float], ...]:
     )
 
 
-def plan_references(run: SweepRun, plan: Plan, store: Store, lpips: Lpips | None) -> ReferenceRun:
+def plan_references(run: SweepRun, plan: Plan, store: Store, scorer: Scorer) -> ReferenceRun:
     """Plan the references of a sweep, at its rates and SNRs: where something crosses awgn, and lines over fading."""
     spec = plan.spec
     rhos = distinct_rates([route.rho for route in plan.routes.values()])
@@ -175,4 +175,4 @@ def plan_references(run: SweepRun, plan: Plan, store: Store, lpips: Lpips | None
         full=run.references == "all",
         lines=LineSpec(LINES[run.references], fadings_of(spec.airs), rhos, _told(spec), spec.draws, spec.seed),
     )
-    return ReferenceRun(run.dataset, plan.image_digests, references, store, lpips)
+    return ReferenceRun(run.dataset, plan.image_digests, references, store, scorer)

@@ -1,15 +1,26 @@
 """LPIPS against the published distances of its example images, and how it is loaded."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor
 
+import jscc.quality.lpips
+from jscc.quality._winograd import Convolution
 from jscc.quality.lpips import Lpips
+
+KODAK = (
+    ("kodim01", 1, 0.000441153),
+    ("kodim01", 5, 0.017703684),
+    ("kodim13", 40, 0.637959242),
+    ("kodim20", 5, 0.069759250),
+)
+"""Name, deviation of the noise, and the distance that the package lpips 0.1.4 finds with torchvision's AlexNet."""
 
 
 def pair(side_px: int) -> tuple[Tensor, Tensor]:
@@ -75,21 +86,55 @@ def test_loading_leaves_no_trace(backbone: Path, capsys: pytest.CaptureFixture[s
     Lpips(backbone)(*pair(40))
     assert torch.equal(torch.random.get_rng_state(), state)
     assert capsys.readouterr() == ("", "")
-    # Both operators are of torchvision's compiled part: where that does not load, neither is there afterwards.
-    assert hasattr(torch.ops.torchvision, "nms") == hasattr(torch.ops.torchvision, "roi_align")
 
 
-def test_missing_package_is_one_line(backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "lpips", None)
-    with pytest.raises(ValueError, match=r"^lpips: install lpips and a torchvision that fits torch \(.*\)$"):
-        Lpips(backbone)
+def of_the_paper(weights: dict[str, Tensor], x_hat: Tensor, x: Tensor) -> Tensor:
+    """The distance in float64 with plain convolutions, written from the paper and torchvision's AlexNet."""
+    linear = load_file(Path(jscc.quality.lpips.__file__).with_name("weights") / "lpips_alexnet.safetensors")
+    shift, scale = (
+        torch.tensor(it)[:, None, None].double() for it in ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450))
+    )
+    found = [(2 * image.double() - 1 - shift) / scale for image in (x_hat, x)]
+    distance = torch.zeros(len(x), dtype=torch.float64)
+    for place, (number, stride, padding) in enumerate([(0, 4, 2), (3, 1, 2), (6, 1, 1), (8, 1, 1), (10, 1, 1)]):
+        if number in (3, 6):
+            found = [F.max_pool2d(it, 3, 2) for it in found]
+        kernel, bias = (weights[f"features.{number}.{name}"].double() for name in ("weight", "bias"))
+        found = [F.conv2d(it, kernel, bias, stride=stride, padding=padding).relu() for it in found]
+        a, b = (it / (it.square().sum(dim=1, keepdim=True).sqrt() + 1e-10) for it in found)
+        counted = linear[f"lin{place}"].double()[:, None, None] * (a - b).square()
+        distance += counted.sum(dim=1).mean(dim=(1, 2))
+    return distance
 
 
-def test_torchvision_that_cannot_be_imported_is_one_line(
-    backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "torchvision.py").write_text("raise RuntimeError('built for another\\nCUDA')\n")
-    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ValueError, match=r"^lpips: install .* fits torch \(built for another CUDA\)$"):
-        Lpips(backbone)
+@pytest.mark.parametrize(("height_px", "width_px"), [(31, 31), (64, 200), (131, 97), (300, 210)])
+def test_values_are_the_papers_at_every_size(backbone: Path, height_px: int, width_px: int) -> None:
+    """Of sides that are no multiple of a tile, and of images that are convolved in several strips."""
+    x_hat, x = (image[..., :height_px, :width_px] for image in pair(300))
+    expected = of_the_paper(torch.load(backbone, weights_only=True), x_hat, x)
+    torch.testing.assert_close(Lpips(backbone)(x_hat, x).double(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "sigma", "expected"), KODAK)
+def test_values_on_kodak_are_those_of_the_package(data_folder: Path, name: str, sigma: int, expected: float) -> None:
+    path, weights = data_folder / "kodak" / f"{name}.png", data_folder / "lpips" / "alexnet_features.pth"
+    if not path.is_file() or not weights.is_file():
+        pytest.skip("no Kodak images or LPIPS weights in $JSCC_DATA")
+    pixels = np.array(Image.open(path))
+    noise = np.random.default_rng(0).normal(0, sigma, pixels.shape)
+    pair = (np.clip(pixels + noise, 0, 255).astype(np.uint8), pixels)
+    x_hat, x = (torch.from_numpy(image).permute(2, 0, 1)[None] / 255 for image in pair)
+    assert Lpips(weights)(x_hat, x).item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("size_px", "inputs"), [(3, 7), (5, 4)])
+def test_fast_convolution_is_a_convolution(size_px: int, inputs: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(6, inputs, size_px, size_px, generator=draw), torch.randn(6, generator=draw)
+    image = torch.randn(2, 61, 70, inputs, generator=draw).requires_grad_()
+    found = Convolution(weight, bias)(image)
+    plain = F.conv2d(image.permute(0, 3, 1, 2).double(), weight.double(), bias.double(), padding=size_px // 2)
+    expected = plain.permute(0, 2, 3, 1).float()
+    torch.testing.assert_close(found, expected, rtol=0, atol=3e-4)
+    gradients = [torch.autograd.grad(value.square().sum(), image)[0] for value in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=3e-2)

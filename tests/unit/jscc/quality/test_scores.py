@@ -12,7 +12,7 @@ import pytorch_msssim
 import torch
 
 from jscc.quality.lpips import Lpips
-from jscc.quality.scores import Pixels, Scores, psnr_db, score, why_missing
+from jscc.quality.scores import Pixels, Scorer, Scores, psnr_db, why_missing
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_psnr_of_the_largest_image_does_not_overflow() -> None:
 def test_identical_images_are_perfect() -> None:
     image = photograph(170, 180)
     assert psnr_db(image, image.copy()) == 100
-    assert score(image, image.copy(), None) == Scores(100, pytest.approx(1), pytest.approx(1), None)
+    assert Scorer(None).score(image, image.copy()) == Scores(100, pytest.approx(1), pytest.approx(1), None)
 
 
 def test_no_pair_of_images_is_above_identical_ones() -> None:
@@ -72,7 +72,7 @@ def test_no_pair_of_images_is_above_identical_ones() -> None:
 @pytest.mark.parametrize("turned", [False, True])
 def test_metrics_of_small_images_are_none_where_undefined(lpips: Lpips, height_px: int, turned: bool) -> None:
     reference = photograph(200, height_px) if turned else photograph(height_px, 200)
-    scores = score(reference, noisy(reference, 10), lpips)
+    scores = Scorer(lpips).score(reference, noisy(reference, 10))
     assert (scores.ssim is not None) == (height_px >= 11)
     assert (scores.lpips is not None) == (height_px >= 31)
     assert (scores.ms_ssim is not None) == (height_px >= 161)
@@ -82,14 +82,15 @@ def test_metrics_of_small_images_are_none_where_undefined(lpips: Lpips, height_p
 def test_score_gathers_all_metrics_and_repeats_to_the_bit(lpips: Lpips) -> None:
     reference = photograph(170, 190)
     received = noisy(reference, 10)
-    scores = score(reference, received, lpips)
+    scores = Scorer(lpips).score(reference, received)
     x_hat, x = (torch.from_numpy(image / np.float32(255)).permute(2, 0, 1)[None] for image in (received, reference))
     assert scores.psnr_db == psnr_db(reference, received)
     assert scores.ssim == pytest.approx(pytorch_msssim.ssim(x_hat, x, data_range=1.0).item(), abs=1e-6)
     assert scores.ms_ssim == pytest.approx(pytorch_msssim.ms_ssim(x_hat, x, data_range=1.0).item(), abs=1e-6)
     assert scores.lpips == pytest.approx(lpips(x_hat, x).item(), rel=1e-5)
-    assert score(reference, received, lpips) == scores
-    assert score(reference, received, None) == replace(scores, lpips=None)
+    scorer = Scorer(lpips)
+    assert scorer.score(reference, received) == scorer.score(reference, received) == scores
+    assert Scorer(None).score(reference, received) == replace(scores, lpips=None)
 
 
 @pytest.mark.parametrize(
@@ -105,13 +106,13 @@ def test_reason_of_a_missing_metric(lpips: Lpips, metric: str, width_px: int, re
     assert why_missing(metric, 200, width_px) == reason
     has_weights = "weights" not in reason
     image = photograph(200, width_px)
-    assert getattr(score(image, image, lpips if has_weights else None), metric) is None
+    assert getattr(Scorer(lpips if has_weights else None).score(image, image), metric) is None
 
 
 def test_read_only_images_are_scored() -> None:
     reference = photograph(20, 20)
     received = np.frombuffer(reference.tobytes(), np.uint8).reshape(reference.shape)
-    assert score(reference, received, None).psnr_db == 100
+    assert Scorer(None).score(reference, received).psnr_db == 100
 
 
 @pytest.mark.parametrize(
@@ -126,15 +127,15 @@ def test_images_of_another_kind_are_refused(received: Pixels, text: str) -> None
     with pytest.raises(ValueError, match=text):
         psnr_db(flat(0, 20, 20), received)
     with pytest.raises(ValueError, match=text):
-        score(flat(0, 20, 20), received, None)
+        Scorer(None).score(flat(0, 20, 20), received)
 
 
 @pytest.mark.slow
-def test_scoring_without_lpips_needs_torch_and_numpy_alone() -> None:
+def test_scoring_needs_none_of_the_packages_that_it_is_compared_with() -> None:
     code = (
         "import sys\nfor name in ('lpips', 'pytorch_msssim', 'torchvision'): sys.modules[name] = None\n"
-        "import numpy as np\nfrom jscc.quality.scores import score\n"
-        "print(score(*[np.zeros((161, 161, 3), np.uint8)] * 2, None).ms_ssim)"
+        "import numpy as np\nfrom jscc.quality.scores import Scorer\n"
+        "print(Scorer(None).score(*[np.zeros((161, 161, 3), np.uint8)] * 2).ms_ssim)"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(answer.stdout) == 1

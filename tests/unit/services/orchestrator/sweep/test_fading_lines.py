@@ -20,7 +20,7 @@ from jscc.draws import Draws
 from jscc.grid import Grid
 from jscc.images import Pixels, write_image
 from jscc.options import ChosenOptions
-from jscc.quality.scores import psnr_db
+from jscc.quality.scores import Scorer, psnr_db
 from jscc.signals import noise_generator
 from services.orchestrator.link.job import Job
 from services.orchestrator.results.rows import Reference
@@ -59,7 +59,7 @@ def run_of(dataset: Dataset, store: Store, **changes: Any) -> ReferenceRun:
     known = {"codecs": ("jpeg",), "fadings": (STILL,), "rhos": (0.25,), "told": told, "draws": 2, "seed": SEED}
     lines = LineSpec(**{**known, **changes})
     spec = ReferenceSpec((), (0.25,), (SNR_DB,), (), (), False, lines)
-    return ReferenceRun(dataset, {"set/0": "pixels"}, spec, store, None)
+    return ReferenceRun(dataset, {"set/0": "pixels"}, spec, store, Scorer(None))
 
 
 def computed(dataset: Dataset, store: Store, **changes: Any) -> list[int]:
@@ -167,7 +167,7 @@ def test_more_draws_and_another_channel_are_added_to_what_is_there(dataset: Data
 def test_lines_stand_beside_references_of_white_noise(dataset: Dataset, store: Store) -> None:
     lines = LineSpec(("jpeg",), (STILL,), (0.25,), ((SNR_DB, 0.0),), 2, SEED)
     spec = ReferenceSpec(("jpeg",), (0.25,), (SNR_DB,), (), (), True, lines)
-    run = ReferenceRun(dataset, {"set/0": "pixels"}, spec, store, None)
+    run = ReferenceRun(dataset, {"set/0": "pixels"}, spec, store, Scorer(None))
     assert (run.total, [line.what for line in run.lines()]) == (8, ["reference jpeg", "lines over fading jpeg"])
 
     async def collect() -> int:
@@ -177,7 +177,7 @@ def test_lines_stand_beside_references_of_white_noise(dataset: Dataset, store: S
     found = store.references()
     assert {item.curve for item in found if item.channel == "awgn"} == set(CURVES["jpeg"])
     assert {item.ssim is None for item in found if item.channel == "rayleigh"} == {True}
-    assert ReferenceRun(dataset, {"set/0": "pixels"}, spec, store, None).left == 0
+    assert ReferenceRun(dataset, {"set/0": "pixels"}, spec, store, Scorer(None)).left == 0
 
 
 def test_lines_need_no_pilots_and_fading_of_some_kinds_has_none_and_says_so(dataset: Dataset, store: Store) -> None:

@@ -16,6 +16,7 @@ from jscc.data import Dataset, ImageRef, check_images
 from jscc.grid import Grid
 from jscc.images import pixel_digest, write_image
 from jscc.options import ChosenOptions
+from jscc.quality.scores import Scorer
 from jscc.seeds import derive_seed
 from jscc.wire import convert
 from jscc.wire.client import Client
@@ -138,7 +139,7 @@ async def engine() -> AsyncIterator[Engine]:
                 studies=STUDIES if method == "second" else [],
             )
             link.table.routes[method] = Route(served, served, decoder)
-        engine = Engine(link, None, 1)
+        engine = Engine(link, Scorer(None), 1)
         yield engine
         engine.close()
         await decoder.close()

@@ -15,7 +15,7 @@ from jscc.baselines.curves import CHEAP, CURVES
 from jscc.baselines.spectrum import measure_spectrum
 from jscc.data import Dataset, ImageRef
 from jscc.images import ImageError, read_image, write_image
-from jscc.quality.scores import psnr_db, score
+from jscc.quality.scores import Scorer, psnr_db
 from services.orchestrator.results.rows import Reference, ReferenceKey
 from services.orchestrator.results.store import Store
 from services.orchestrator.sweep.references import ReferenceRun, ReferenceSpec, distinct_rates
@@ -46,7 +46,9 @@ def digests(dataset: Dataset) -> dict[str, str]:
 
 def computed(dataset: Dataset, store: Store, **changes: Any) -> list[int]:
     async def collect() -> list[int]:
-        return [done async for done in ReferenceRun(dataset, digests(dataset), spec(**changes), store, None).run()]
+        return [
+            done async for done in ReferenceRun(dataset, digests(dataset), spec(**changes), store, Scorer(None)).run()
+        ]
 
     return asyncio.run(collect())
 
@@ -102,8 +104,8 @@ def test_a_full_run_has_all_metrics_and_replaces_psnr_alone(dataset: Dataset, st
         if item.curve == "jpeg_adaptive":
             pixels = read_image(dataset.images[int(item.image[-1])].path)
             sent = ideal.rate_adaptive(ideal.CodedImage(pixels, "jpeg"), item.rho, item.snr_db)
-            assert item.ssim == score(pixels, sent.pixels, None).ssim
-    assert ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg",)), store, None).left == 0
+            assert item.ssim == Scorer(None).score(pixels, sent.pixels).ssim
+    assert ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg",)), store, Scorer(None)).left == 0
 
 
 def test_an_image_without_any_error_has_100_db_as_a_transmission_has(store: Store, tmp_path: Path) -> None:
@@ -117,7 +119,7 @@ def test_an_image_without_any_error_has_100_db_as_a_transmission_has(store: Stor
 def test_a_run_resumes_after_what_is_there(dataset: Dataset, store: Store) -> None:
     computed(dataset, store, sources=("jpeg",))
     before = store.references()
-    run = ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg",), snr_db=(*SNRS, 20.0)), store, None)
+    run = ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg",), snr_db=(*SNRS, 20.0)), store, Scorer(None))
     assert (run.total, run.left) == (2 * (3 + 4), 2 * (1 + 1))
     steps = computed(dataset, store, sources=("jpeg",), snr_db=(*SNRS, 20.0))
     assert steps == list(range(11, 15))
@@ -127,7 +129,7 @@ def test_a_run_resumes_after_what_is_there(dataset: Dataset, store: Store) -> No
 
 def test_a_run_that_is_left_keeps_what_is_done_and_ends(dataset: Dataset, store: Store) -> None:
     async def leave() -> None:
-        steps = ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg",)), store, None).run()
+        steps = ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg",)), store, Scorer(None)).run()
         assert await anext(steps) == 1
         await steps.aclose()
 
@@ -140,7 +142,7 @@ def test_a_run_that_is_left_keeps_what_is_done_and_ends(dataset: Dataset, store:
 def test_references_of_other_pixels_do_not_count(dataset: Dataset, store: Store) -> None:
     computed(dataset, store, sources=("jpeg",))
     changed = digests(dataset) | {"set/1": "other pixels"}
-    run = ReferenceRun(dataset, changed, spec(sources=("jpeg",)), store, None)
+    run = ReferenceRun(dataset, changed, spec(sources=("jpeg",)), store, Scorer(None))
     assert (run.total, run.left) == (2 * 5, 5)
 
 
@@ -156,7 +158,7 @@ def test_pictures_of_one_image_at_the_highest_rate(dataset: Dataset, store: Stor
 
 
 def test_what_is_left_is_told_by_codec(dataset: Dataset, store: Store) -> None:
-    lines = ReferenceRun(dataset, digests(dataset), spec(), store, None).lines()
+    lines = ReferenceRun(dataset, digests(dataset), spec(), store, Scorer(None)).lines()
     assert [(line.what, line.pieces) for line in lines] == [
         ("reference jpeg", 2 * 5),
         ("reference webp", 2 * 5),
@@ -164,7 +166,7 @@ def test_what_is_left_is_told_by_codec(dataset: Dataset, store: Store) -> None:
     ]
     assert all(math.isfinite(line.left_s) and line.left_s >= 0 for line in lines)
     computed(dataset, store)
-    assert ReferenceRun(dataset, digests(dataset), spec(), store, None).lines() == ()
+    assert ReferenceRun(dataset, digests(dataset), spec(), store, Scorer(None)).lines() == ()
 
 
 def test_what_is_not_installed_is_left_out_and_said(
@@ -174,10 +176,10 @@ def test_what_is_not_installed_is_left_out_and_said(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == "imageio_ffmpeg" else found(name, *rest)
     )
-    run = ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg", "hevc", "gaussian")), store, None)
+    run = ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg", "hevc", "gaussian")), store, Scorer(None))
     assert run.sources == ("jpeg", "gaussian")
     assert run.left_out == ("codec hevc: imageio-ffmpeg is not installed: pip install 'jscc-link[codecs]'",)
-    assert ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg",)), store, None).left_out == ()
+    assert ReferenceRun(dataset, digests(dataset), spec(sources=("jpeg",)), store, Scorer(None)).left_out == ()
 
 
 def test_an_error_in_a_thread_ends_the_run(dataset: Dataset, store: Store, tmp_path: Path) -> None:
@@ -204,7 +206,7 @@ async def test_what_was_computed_before_an_error_is_told_is_kept(
             elif unit.image != first:
                 turns[last].set()
 
-    run = InTurn(broken, digests(broken), spec(sources=("jpeg",)), store, None).run()
+    run = InTurn(broken, digests(broken), spec(sources=("jpeg",)), store, Scorer(None)).run()
     turns[first].set()
     try:
         assert await anext(run) == 1

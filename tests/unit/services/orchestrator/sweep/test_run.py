@@ -12,7 +12,7 @@ import pytest
 from jscc.data import Dataset, ImageRef, check_images
 from jscc.images import write_image
 from jscc.options import ChosenOptions
-from jscc.quality.scores import Scores
+from jscc.quality.scores import Scorer, Scores
 from jscc.wire.client import Client
 from jscc.wire.errors import LinkError
 from jscc.wire.v1 import symbols_pb2 as pb
@@ -40,7 +40,7 @@ class Held(Engine):
     """An engine without services: transmissions end when the test lets them, those of the last draws in an error."""
 
     def __init__(self, link: Star) -> None:
-        super().__init__(link, None, 1)
+        super().__init__(link, Scorer(None), 1)
         self.release, self.all_started = asyncio.Event(), asyncio.Event()
         self.lets_go = False
         self.under_way: set[asyncio.Task[Any]] = set()
