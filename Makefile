@@ -12,6 +12,8 @@ FADING_DRAWS ?= 20
 OUT_MISMATCH ?= runs/mismatch
 MISMATCH_DATASET ?= validation
 MISMATCH_SNR_DB ?= -5,5,15
+CERTS ?= build/certs
+CERTIFIED := encoder channel decoder decoder-model-based decoder-diffusion orchestrator user
 PROTOS := $(wildcard proto/jscc/wire/v1/*.proto)
 REFERENCE := proto/reference.binpb
 ORDER ?=
@@ -26,7 +28,7 @@ export JSCC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help sweep sweep-all fading mismatch test quick check fix up down train bench bench-train stubs wire-reference lock
+.PHONY: help sweep sweep-all fading mismatch test quick check fix certs up down train bench bench-train stubs wire-reference lock
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +80,10 @@ stubs: .venv/.installed ## generate jscc/wire/v1 from proto/
 
 wire-reference: .venv/.installed ## take proto/ as it is for what `make check` holds the wire to; with each release
 	$(BIN)/buf build --exclude-source-info -o $(REFERENCE)
+
+certs: ## an authority and certificates for every service and a user, for TLS (docs/security.md), into $(CERTS); by openssl
+	@sh deploy/certificates.sh $(CERTS) $(CERTIFIED)
+	@echo "$(CERTS): $(CERTIFIED)"
 
 up: .venv/.installed ## start the link as local processes
 	$(BIN)/jscc-link up
