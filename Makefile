@@ -14,6 +14,8 @@ MISMATCH_DATASET ?= kodak
 MISMATCH_LIMIT ?= 8
 MISMATCH_METHODS ?= kltjscc,deepjscc,model_based,softcast,digital
 MISMATCH_SNR_DB ?= 0,10
+CERTS ?= build/certs
+CERTIFIED := encoder channel decoder decoder-model-based decoder-diffusion orchestrator user
 PROTOS := $(wildcard proto/jscc/wire/v1/*.proto)
 REFERENCE := proto/reference.binpb
 ORDER ?=
@@ -28,7 +30,7 @@ export JSCC_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: help sweep sweep-all fading mismatch test quick check fix up down train bench bench-train stubs wire-reference lock
+.PHONY: help sweep sweep-all fading mismatch test quick check fix certs up down train bench bench-train stubs wire-reference lock
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +82,10 @@ stubs: .venv/.installed ## generate jscc/wire/v1 from proto/
 
 wire-reference: .venv/.installed ## take proto/ as it is for what `make check` holds the wire to; with each release
 	$(BIN)/buf build --exclude-source-info -o $(REFERENCE)
+
+certs: ## an authority and certificates for every service and a user, for TLS (docs/security.md), into $(CERTS); by openssl
+	@sh deploy/certificates.sh $(CERTS) $(CERTIFIED)
+	@echo "$(CERTS): $(CERTIFIED)"
 
 up: .venv/.installed ## start the link as local processes
 	$(BIN)/jscc-link up

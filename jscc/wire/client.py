@@ -10,7 +10,8 @@ import grpc
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from jscc.wire import codec
+from jscc.wire import codec, credentials, diagnosis
+from jscc.wire.credentials import Credentials
 from jscc.wire.errors import STATUS_DETAILS, LinkError, retry_after_s
 from jscc.wire.timing import HopRecord, server_ns
 from jscc.wire.transport import client_channel
@@ -26,11 +27,22 @@ A = TypeVar("A", bound=Message)
 class Client:
     """A connection to one service."""
 
-    def __init__(self, hop: str, address: str) -> None:
-        """Connect lazily to the service `hop` (encoder, channel, decoder or orchestrator) at host:port."""
+    def __init__(self, hop: str, address: str, own: Credentials | None = None) -> None:
+        """Connect lazily to the service `hop` (encoder, channel, decoder or orchestrator) at host:port.
+
+        Args:
+            hop: which service.
+            address: where it is.
+            own: what this end shows and trusts; None for what the environment says.
+
+        Raises:
+            CredentialsError: that cannot be used.
+        """
         self.hop, self.address = hop, address
         self._prefix = f"/{PACKAGE}.{hop.capitalize()}Service/"
-        self._channel = client_channel(address)
+        self._own = own or credentials.of_environment()
+        self._metadata = self._own.metadata(hop, address)
+        self._channel = client_channel(address, own=self._own)
 
     async def close(self) -> None:
         """Close the connection; calls under way fail."""
@@ -80,12 +92,12 @@ class Client:
             LinkError: the call failed.
         """
         start: Any = self._channel.unary_stream(self._prefix + rpc)
-        call = start(request.SerializeToString())
+        call = start(request.SerializeToString(), metadata=self._metadata)
         try:
             async for raw in call:
                 yield answer_type.FromString(raw)
         except grpc.aio.AioRpcError as error:
-            raise self._link_error(error) from None
+            raise await self._link_error(error) from None
         finally:
             call.cancel()
 
@@ -99,7 +111,7 @@ class Client:
         try:
             answer = await health_pb2_grpc.HealthStub(self._channel).Check(request, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
-            raise self._link_error(error) from None
+            raise await self._link_error(error) from None
         serving: bool = answer.status == health_pb2.HealthCheckResponse.SERVING
         return serving
 
@@ -126,7 +138,7 @@ class Client:
                 if answer.status == health_pb2.HealthCheckResponse.SERVING:
                     return
         except grpc.aio.AioRpcError as error:
-            failure = self._link_error(error)
+            failure = await self._link_error(error)
             if failure.code == "DEADLINE_EXCEEDED":
                 failure.details = f"it has not served within {timeout_s:g} s"
             raise failure from None
@@ -149,12 +161,19 @@ class Client:
     async def _attempt(self, rpc: str, raw: bytes, timeout_s: float) -> bytes:
         try:
             start: Any = self._channel.unary_unary(self._prefix + rpc)
-            answer: bytes = await start(raw, timeout=timeout_s)
+            answer: bytes = await start(raw, timeout=timeout_s, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
-            raise self._link_error(error) from None
+            raise await self._link_error(error) from None
         return answer
 
-    def _link_error(self, error: grpc.aio.AioRpcError) -> LinkError:
+    async def _link_error(self, error: grpc.aio.AioRpcError) -> LinkError:
         status_details = (error.trailing_metadata() or {}).get(STATUS_DETAILS)
         again_s = retry_after_s(status_details) if isinstance(status_details, bytes) else None
-        return LinkError(self.hop, self.address, error.code().name, error.details() or "no details", again_s)
+        failure = LinkError(self.hop, self.address, error.code().name, error.details() or "no details", again_s)
+        if (
+            again_s is None
+            and failure.code == "UNAVAILABLE"
+            and (why := await diagnosis.trouble(self.address, self._own))
+        ):
+            failure.code, failure.details = "FAILED_PRECONDITION", why  # no time heals it
+        return failure

@@ -6,6 +6,7 @@ import sys
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from jscc.wire.tls import CredentialsError
 from jscc.wire.transport import client_channel
 
 TIMEOUT_S = 5.0
@@ -22,6 +23,9 @@ def main(arguments: list[str]) -> int:
     except grpc.aio.AioRpcError as error:
         print(f"{address}: {error.code().name}", file=sys.stderr)
         return 1
+    except CredentialsError as error:
+        print(error, file=sys.stderr)
+        return 2
     print(f"{address}: {health_pb2.HealthCheckResponse.ServingStatus.Name(status)}")
     return 0 if status == health_pb2.HealthCheckResponse.SERVING else 1
 

@@ -4,16 +4,18 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 
 from jscc.limits import MAX_QUEUE_BYTES
 from jscc.wire import ending
+from jscc.wire.bearer import TokenGuard
 from jscc.wire.handlers import handlers
 from jscc.wire.queue import ModelThread
 from jscc.wire.service import Service
 from jscc.wire.standard import Standard
+from jscc.wire.tls import TlsFiles
 from jscc.wire.transport import SERVER_OPTIONS, keep_freed_memory, listen
 
 _log = logging.getLogger(__name__)
@@ -29,6 +31,9 @@ class Binding:
         reflection: whether clients may ask for the .proto files.
         grace_s: how long work under way may take after SIGTERM.
         max_queue_bytes: what requests that wait or are under way may hold before further ones are refused.
+        files: for TLS; None for plain text.
+        trusts_network: whether plain text may leave this machine.
+        token: what callers must show; "" for nothing.
     """
 
     address: str
@@ -36,6 +41,9 @@ class Binding:
     reflection: bool
     grace_s: float
     max_queue_bytes: int = MAX_QUEUE_BYTES
+    files: TlsFiles | None = None
+    trusts_network: bool = False
+    token: str = field(default="", repr=False)
 
 
 def run(service: Service, binding: Binding) -> None:
@@ -66,13 +74,15 @@ async def serving(service: Service, binding: Binding, stop: asyncio.Event | None
         The port, once the service reports SERVING or is asked to stop.
 
     Raises:
+        CredentialsError: certificates cannot be used, or plain text would leave this machine.
         OSError: the address cannot be listened on.
     """
     bounds = binding.max_queue, binding.max_queue_bytes
-    thread, server = ModelThread(*bounds), grpc.aio.server(options=SERVER_OPTIONS)
+    guards = (TokenGuard(binding.token),) if binding.token else ()
+    thread, server = ModelThread(*bounds), grpc.aio.server(options=SERVER_OPTIONS, interceptors=guards)
     server.add_generic_rpc_handlers((handlers(service, thread, *bounds),))
     standard = Standard(server, service.full_name, service.health_names, binding.reflection)
-    port = listen(server, binding.address)
+    port = listen(server, binding.address, binding.files, binding.trusts_network)
     await server.start()
     _log.info("listening on port %d", port)
     grace_s = 0.0  # for a service that does not come up

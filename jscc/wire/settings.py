@@ -4,17 +4,22 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings
 
 from jscc.cards import default_folder
 from jscc.limits import MAX_QUEUE_BYTES
 from jscc.wire import ending
+from jscc.wire.credentials import TRUSTED_NETWORK
 from jscc.wire.server import Binding
+from jscc.wire.tls import CredentialsError, TlsFiles
 
 S = TypeVar("S", bound="ServiceSettings")
+
+File = Annotated[Path | None, BeforeValidator(lambda text: text or None)]
+"""A file that need not be named; naming "" names none."""
 
 
 class ServiceSettings(BaseSettings):
@@ -25,14 +30,37 @@ class ServiceSettings(BaseSettings):
     max_queue_bytes: int = Field(
         default=MAX_QUEUE_BYTES, ge=0, le=2**40, description="bytes that they and those under way may hold"
     )
-    reflection: bool = Field(default=True, description="whether clients may ask for the .proto files")
+    tls_certificate: File = Field(default=None, description="PEM file of the certificate, for TLS")
+    tls_key: File = Field(default=None, description="PEM file of its private key")
+    tls_client_ca: File = Field(default=None, description="PEM file of the authorities that clients must be known by")
+    tls_ca: File = Field(default=None, description="PEM file of the authorities that other services are known by")
+    plain_text: Literal["loopback", "trusted-network"] = Field(
+        default="loopback", description="how far plain text may go where there is no TLS"
+    )
+    reflection: Literal["auto"] | bool = Field(
+        default="auto", description="whether clients may ask for the .proto files; auto where there is no TLS"
+    )
     grace_s: float = Field(default=30.0, ge=0, le=3600, description="time for the work under way after SIGTERM")
     end_with_stdin: bool = Field(default=False, description="whether the service ends when its standard input does")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="least level logged")
 
     def binding(self) -> Binding:
-        """Return where and how to serve."""
-        return Binding(self.listen_address, self.max_queue, self.reflection, self.grace_s, self.max_queue_bytes)
+        """Return where and how to serve.
+
+        Raises:
+            CredentialsError: settings of TLS that do not go together.
+        """
+        files = self._files()
+        reflection = files is None if self.reflection == "auto" else self.reflection
+        bounds = self.max_queue, reflection, self.grace_s, self.max_queue_bytes
+        return Binding(self.listen_address, *bounds, files, self.plain_text == TRUSTED_NETWORK)
+
+    def _files(self) -> TlsFiles | None:
+        if self.tls_certificate or self.tls_key:
+            return TlsFiles(self.tls_certificate, self.tls_key, self.tls_client_ca, "TLS_CLIENT_CA")
+        if self.tls_client_ca:
+            raise CredentialsError("TLS_CLIENT_CA: there is no TLS without TLS_CERTIFICATE and TLS_KEY")
+        return None
 
     def begin(self) -> None:
         """Let the process end quietly from now on, whoever asks for it."""

@@ -1,7 +1,7 @@
 """The standard services beside our own, health and reflection, whose streams end when the service stops.
 
 Those of the libraries end with their callers alone, so that one open stream would keep a stopping service up until its
-grace is over.
+grace is over. Requests are parsed here, by the same rules as our own, so that what is no message is the caller's fault.
 """
 
 import asyncio
@@ -9,13 +9,17 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from grpc_health.v1 import health, health_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from jscc.wire import codec
+from jscc.wire.errors import status_of
+from jscc.wire.fields import CodecError
 
 _Answer = health_pb2.HealthCheckResponse
 
 
-class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # the library has no types
+class Health:
     """Health of a service and its parts by name, "" for the whole: NOT_SERVING, SERVING, and NOT_SERVING at the end."""
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -38,14 +42,23 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # the libra
             self._status = dict.fromkeys(self._status, status)
             self._changed.notify_all()
 
-    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - as in the .proto
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """Return gRPC's handlers."""
+        written = _Answer.SerializeToString
+        check: Any = grpc.unary_unary_rpc_method_handler(self.check, response_serializer=written)
+        watch: Any = grpc.unary_stream_rpc_method_handler(self.watch, response_serializer=written)
+        return grpc.method_handlers_generic_handler(health.SERVICE_NAME, {"Check": check, "Watch": watch})
+
+    async def check(self, raw: bytes, context: Any) -> Any:
         """Answer with the status of a name."""
+        request = await _parsed(health_pb2.HealthCheckRequest, raw, context)
         if request.service not in self._status:
             await context.abort(grpc.StatusCode.NOT_FOUND, "service: unknown")
         return _Answer(status=self._status[request.service])
 
-    async def Watch(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802 - as in the .proto
+    async def watch(self, raw: bytes, context: Any) -> AsyncIterator[Any]:
         """Answer with the status of a name, and with every later one until the service stops or the caller leaves."""
+        request = await _parsed(health_pb2.HealthCheckRequest, raw, context)
         told = None
         while True:
             has_ended, status = self._has_ended, self._status.get(request.service, _Answer.SERVICE_UNKNOWN)
@@ -67,16 +80,22 @@ class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc]  # th
         super().__init__(names)
         self._ended = asyncio.Event()
 
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """Return gRPC's handlers."""
+        written = reflection_pb2.ServerReflectionResponse.SerializeToString
+        info: Any = grpc.stream_stream_rpc_method_handler(self.ServerReflectionInfo, response_serializer=written)
+        return grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, {"ServerReflectionInfo": info})
+
     def end(self) -> None:
         """End what is open."""
         self._ended.set()
 
     async def ServerReflectionInfo(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         """Answer requests until the service stops or the caller has no more."""
-        async for answer in super().ServerReflectionInfo(self._until_end(request_iterator), context):
+        async for answer in super().ServerReflectionInfo(self._until_end(request_iterator, context), context):
             yield answer
 
-    async def _until_end(self, requests: Any) -> AsyncIterator[Any]:
+    async def _until_end(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         ended, following = asyncio.ensure_future(self._ended.wait()), aiter(requests)
         try:
             while True:
@@ -85,11 +104,19 @@ class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc]  # th
                 if not coming.done():
                     coming.cancel()
                     return
-                yield coming.result()
+                yield await _parsed(reflection_pb2.ServerReflectionRequest, coming.result(), context)
         except StopAsyncIteration:
             return
         finally:
             ended.cancel()
+
+
+async def _parsed(request_type: Any, raw: bytes, context: Any) -> Any:
+    """Return a request, or end its call with the status of what is none."""
+    try:
+        return codec.decode_plain(request_type, raw)
+    except CodecError as error:
+        await context.abort(*status_of(error))
 
 
 class Standard:
@@ -105,10 +132,9 @@ class Standard:
             with_reflection: whether there is reflection.
         """
         self.health = Health(("", full_name, *parts))
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         self._reflection = Reflection((full_name, health.SERVICE_NAME, reflection.SERVICE_NAME))
-        if with_reflection:
-            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(self._reflection, server)
+        offered = (self.health.handlers(), *((self._reflection.handlers(),) if with_reflection else ()))
+        server.add_generic_rpc_handlers(offered)
 
     async def end(self) -> None:
         """Report NOT_SERVING and end every open stream."""

@@ -7,6 +7,9 @@ from typing import Any
 import grpc
 
 from jscc.limits import MAX_BESIDE_BYTES, MAX_MESSAGE_BYTES
+from jscc.wire import credentials, tls
+from jscc.wire.credentials import Credentials
+from jscc.wire.tls import CredentialsError, TlsFiles
 
 _LARGEST_BYTES = MAX_MESSAGE_BYTES + MAX_BESIDE_BYTES
 
@@ -16,6 +19,7 @@ _LIMITS: tuple[tuple[str, int], ...] = (
 )
 _RETRY_POLICY = {
     "methodConfig": [
+        {"name": [{"service": "grpc.health.v1.Health"}]},  # never again by itself: who asks for health wants it now
         {
             "name": [{}],
             "retryPolicy": {
@@ -25,7 +29,7 @@ _RETRY_POLICY = {
                 "backoffMultiplier": 3,
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
-        }
+        },
     ],
     "loadBalancingConfig": [{"round_robin": {}}],
 }
@@ -53,29 +57,49 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 256 * 1024 * 1024
 
 
-def client_channel(address: str, retries: bool = True) -> grpc.aio.Channel:
+def client_channel(address: str, retries: bool = True, own: Credentials | None = None) -> grpc.aio.Channel:
     """Connect lazily to host:port; the only place where a client's channel is made.
 
     Args:
         address: its name is resolved by DNS, so that every replica behind it is used.
         retries: whether gRPC tries again by itself when the service is away.
+        own: what this end shows and trusts; None for what the environment says.
+
+    Raises:
+        CredentialsError: that cannot be used.
     """
     is_target = "://" in address or address.startswith("unix:")
     options = (*CLIENT_OPTIONS, ("grpc.enable_retries", int(retries)))
-    return grpc.aio.insecure_channel(address if is_target else f"dns:///{address}", options=options)
+    target, files = address if is_target else f"dns:///{address}", (own or credentials.of_environment()).files
+    if files is None:
+        return grpc.aio.insecure_channel(target, options=options)
+    return grpc.aio.secure_channel(target, tls.channel_credentials(files), options=options)
 
 
-def listen(server: Any, address: str) -> int:
+def listen(server: Any, address: str, files: TlsFiles | None = None, trusts_network: bool = False) -> int:
     """Let a server listen on host:port, 0 for a free port; the only place where a server's port is opened.
+
+    Args:
+        server: of gRPC.
+        address: where.
+        files: for TLS; None for plain text.
+        trusts_network: whether plain text may leave this machine.
 
     Returns:
         The port.
 
     Raises:
+        CredentialsError: the files cannot be used, or plain text would leave this machine.
         OSError: the address cannot be listened on.
     """
+    if files is None and not trusts_network and not credentials.is_loopback(address):
+        raise CredentialsError(
+            f"LISTEN_ADDRESS={address}: plain text would leave this machine; set TLS_CERTIFICATE and TLS_KEY, "
+            f"or PLAIN_TEXT={credentials.TRUSTED_NETWORK} where everybody on the network may read and call"
+        )
+    secure = None if files is None else tls.server_credentials(files)
     try:
-        port: int = server.add_insecure_port(address)
+        port: int = server.add_secure_port(address, secure) if secure else server.add_insecure_port(address)
     except RuntimeError:
         raise OSError(f"LISTEN_ADDRESS={address}: cannot listen there; is the port taken?") from None
     return port

@@ -30,14 +30,14 @@ def read(*parts: str) -> str:
 
 
 @cache
-def compose() -> dict[str, Any]:
-    services: dict[str, Any] = yaml.safe_load(read("docker-compose.yml"))["services"]
+def compose(file: str = "docker-compose.yml") -> dict[str, Any]:
+    services: dict[str, Any] = yaml.safe_load(read(file))["services"]
     return services
 
 
-def environment(name: str) -> dict[str, str]:
+def environment(name: str, file: str = "docker-compose.yml") -> dict[str, str]:
     """Return what docker-compose.yml sets for a service, written as a mapping or as a list."""
-    given = compose()[name].get("environment", {})
+    given = compose(file)[name].get("environment", {})
     return dict(entry.split("=", 1) for entry in given) if isinstance(given, list) else given
 
 
@@ -159,7 +159,7 @@ def test_the_readme_states_the_defaults_that_hold(name: str, monkeypatch: pytest
         elif isinstance(value, int | float):
             assert float(stated) == value, field
         else:
-            assert stated == (str(value) or "all"), field
+            assert stated == ("none" if value is None else str(value) or "all"), field
 
 
 def test_the_orchestrator_finds_the_others_by_their_names() -> None:
@@ -207,6 +207,26 @@ def test_the_health_check_probes_the_port_that_the_service_listens_on(name: str)
     assert listens is not None
     assert commands == [["CMD", "python", "-m", "jscc.wire.probe", f"127.0.0.1:{listens[1]}"]] * len(commands)
     assert dockerfile(name, "EXPOSE") == [listens[1]]
+
+
+def test_with_tls_every_container_has_certificates_of_its_own() -> None:
+    with_tls = compose("docker-compose.tls.yml")
+    assert set(with_tls) == set(compose())
+    made = re.search(r"^CERTIFIED := (.*)$", read("Makefile"), re.MULTILINE)
+    assert made is not None
+    assert set(made[1].split()) == {*compose(), "user"}
+    for container in compose():
+        settings = environment(container, "docker-compose.tls.yml")
+        assert set(settings) <= variables(folder_of(container))
+        assert settings["PLAIN_TEXT"] == settings_type(folder_of(container))().model_dump()["plain_text"]
+        assert {"TLS_CERTIFICATE", "TLS_KEY", "TLS_CA", "TLS_CLIENT_CA"} <= set(settings)
+        assert with_tls[container]["volumes"] == [f"${{CERTS:-./build/certs}}/{container}:/certs:ro"]
+
+
+def test_without_tls_every_container_trusts_its_network() -> None:
+    assert {container: environment(container)["PLAIN_TEXT"] for container in compose()} == dict.fromkeys(
+        compose(), "trusted-network"
+    )
 
 
 @every_service

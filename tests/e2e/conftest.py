@@ -76,9 +76,9 @@ def start(name: str, folder: Path, **settings: str) -> Started:
     return Started(name, address, process, log)
 
 
-def probe(address: str, service: str = "") -> int:
+def probe(address: str, service: str = "", **settings: str) -> int:
     command = [sys.executable, "-m", "jscc.wire.probe", address, *([service] if service else [])]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode
+    return subprocess.run(command, cwd=ROOT, env=os.environ | settings, capture_output=True, check=False).returncode
 
 
 def wait_until(

@@ -85,8 +85,9 @@ def _code_of(error: Exception) -> int | None:
 
     if isinstance(error, ValueError):
         from jscc.images import ImageError
+        from jscc.wire.tls import CredentialsError
 
-        return BAD_INPUT if isinstance(error, ImageError) else FAILED
+        return BAD_INPUT if isinstance(error, ImageError | CredentialsError) else FAILED
     return FAILED if isinstance(error, LinkError | RouteError | SweepError | OSError) else None
 
 

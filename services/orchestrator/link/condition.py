@@ -26,7 +26,7 @@ class Condition:
 
     Attributes:
         state: serving; starting; absent, when there is no connection; silent, when it accepts calls and does not
-            answer; or foreign, when another service answers.
+            answer; foreign, when another service answers; or unsafe, when the two ends cannot agree on how to be safe.
         words: what a person is told of it, after the service's name.
     """
 
@@ -86,6 +86,8 @@ async def _answer_of(client: "Client", accepts: bool) -> Condition:
 def _unanswered(client: "Client", error: "LinkError", accepts: bool) -> Condition:
     if error.code in ("NOT_FOUND", "UNIMPLEMENTED"):
         return Condition("foreign", f"another service answers there, no {client.hop}")
+    if error.code == "FAILED_PRECONDITION":
+        return Condition("unsafe", error.details)
     if accepts:
         return Condition("silent", "it accepts connections and does not answer")
     if error.code == "DEADLINE_EXCEEDED":

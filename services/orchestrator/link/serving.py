@@ -34,8 +34,8 @@ async def until_serving(
         max_silence_s: how long a service may accept connections without an answer.
 
     Raises:
-        LinkError: a service ended, is another one than asked for, does not serve within wait_s seconds, or has accepted
-            connections and not answered for max_silence_s.
+        LinkError: a service ended, is another one than asked for or not safe to speak with, does not serve within
+            wait_s seconds, or has accepted connections and not answered for max_silence_s.
     """
     clients = clients_of(addresses)
     waits = {asyncio.create_task(_until_serving(client, wait_s)): client for client in clients}
@@ -98,9 +98,9 @@ def _what(found: dict[Client, Condition], wait_s: float, is_own: bool) -> str:
 
 
 def _refuse(found: dict[Client, Condition], waited_s: float, late: bool, max_silence_s: float) -> None:
-    """Give up on a service that is another one, sooner on one that never answers, and after the wait on any."""
+    """Give up at once on a service that is another or unsafe, soon on one that never answers, after the wait on any."""
     for client, condition in found.items():
         silent = condition.state == "silent" and waited_s >= max_silence_s
-        if condition.state == "foreign" or silent or (late and condition.state != "serving"):
+        if condition.state in ("foreign", "unsafe") or silent or (late and condition.state != "serving"):
             words = f"{condition.words}; waited {waited_s:.0f} s"
             raise LinkError(client.hop, client.address, "UNAVAILABLE", words)

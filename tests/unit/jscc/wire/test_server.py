@@ -10,6 +10,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from jscc.limits import MAX_BESIDE_BYTES, MAX_FIELDS
+from jscc.wire.fields import varint
 from jscc.wire.server import Binding, serving
 from jscc.wire.service import Service
 from jscc.wire.transport import client_channel
@@ -177,3 +179,54 @@ async def test_a_check_tells_the_status_and_refuses_an_unknown_name(channel: grp
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.Check(health_pb2.HealthCheckRequest(service="telepathy"))
     assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+MALFORMED = [b"\xff", b"\x0a\x05abc", b"\x0a\x02\xff\xfe", b"\x00", b"\x0b"]
+"""A cut tag, a cut name, a name that is no text, a field of number 0, a group."""
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
+
+@pytest.mark.parametrize("raw", MALFORMED, ids=bytes.hex)
+async def test_malformed_health_and_reflection_are_the_callers_fault(channel: grpc.aio.Channel, raw: bytes) -> None:
+    calls: list[Any] = [
+        channel.unary_unary("/grpc.health.v1.Health/Check")(raw),
+        channel.unary_stream("/grpc.health.v1.Health/Watch")(raw),
+        channel.stream_stream(REFLECTION)(iter([raw])),
+    ]
+    for call in calls:
+        assert await call.code() == grpc.StatusCode.INVALID_ARGUMENT
+        details = await call.details()
+        assert details
+        assert details.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (b"\x0a" + varint(MAX_BESIDE_BYTES) + bytes(MAX_BESIDE_BYTES), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (b"\x10\x00" * (MAX_FIELDS + 1), grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ],
+    ids=["bytes", "fields"],
+)
+async def test_health_and_reflection_have_the_limits_of_every_message(
+    channel: grpc.aio.Channel, raw: bytes, code: grpc.StatusCode
+) -> None:
+    assert await channel.unary_unary("/grpc.health.v1.Health/Check")(raw).code() == code
+    assert await channel.stream_stream(REFLECTION)(iter([raw])).code() == code
+
+
+async def test_reflection_goes_on_after_a_question_without_an_answer(channel: grpc.aio.Channel) -> None:
+    """Of files, symbols, types and extensions that are not there, and one that asks for nothing."""
+    extension = reflection_pb2.ExtensionRequest(containing_type="no.such", extension_number=-1)
+    call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
+    for question, code in (
+        ({"file_by_filename": "no/such"}, grpc.StatusCode.NOT_FOUND),
+        ({"file_containing_symbol": "no such"}, grpc.StatusCode.NOT_FOUND),
+        ({"file_containing_extension": extension}, grpc.StatusCode.NOT_FOUND),
+        ({"all_extension_numbers_of_type": ""}, grpc.StatusCode.NOT_FOUND),
+        ({}, grpc.StatusCode.INVALID_ARGUMENT),
+    ):
+        await call.write(reflection_pb2.ServerReflectionRequest(**question))
+        assert (await call.read()).error_response.error_code == code.value[0], question
+    await call.done_writing()
+    assert await call.code() == grpc.StatusCode.OK

@@ -1,5 +1,7 @@
 """The orchestrator's addresses are checked before it waits for anyone."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -19,3 +21,16 @@ def test_what_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, name: st
     monkeypatch.setenv(name, text)
     with pytest.raises(ValidationError, match="is no address"):
         OrchestratorSettings()
+
+
+def test_the_token_is_told_to_the_server_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    token = "correct-horse-battery"
+    monkeypatch.setenv("ORCHESTRATOR_TOKEN", token)
+    settings = OrchestratorSettings()
+    assert settings.binding().token == token
+    assert token not in f"{settings!r} {settings.in_force()} {settings.binding()!r}"
+    monkeypatch.delenv("ORCHESTRATOR_TOKEN")
+    assert OrchestratorSettings().binding().token == ""
+    (tmp_path / "token").write_text(f"{token}\n")
+    monkeypatch.setenv("ORCHESTRATOR_TOKEN_FILE", str(tmp_path / "token"))
+    assert OrchestratorSettings().binding().token == token
