@@ -18,3 +18,9 @@ MAX_QUEUE_BYTES = 512 * 1024 * 1024
 """What the requests of a queue hold by default, those under way included: seven of the largest messages."""
 MAX_FIELDS = 256
 """Most fields of a message, so that counting them takes about a millisecond at most."""
+MAX_METADATA_BYTES = 16 * 1024
+"""Largest metadata of a call, such as its token."""
+MAX_CONNECTIONS = 256
+"""Most connections to a service at once; further ones are closed as they come."""
+MAX_STREAMS = 1024
+"""Most calls under way over one connection; further ones wait at their caller."""

@@ -6,10 +6,13 @@ from typing import Any
 
 import grpc
 
-from jscc.limits import MAX_BESIDE_BYTES, MAX_MESSAGE_BYTES
+from jscc.limits import MAX_BESIDE_BYTES, MAX_CONNECTIONS, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES, MAX_STREAMS
 from jscc.wire import credentials, tls
 from jscc.wire.credentials import Credentials
 from jscc.wire.tls import CredentialsError, TlsFiles
+
+HANDSHAKE_S = 10
+"""How long a new connection may take to say what it speaks; 120 s by default."""
 
 _LARGEST_BYTES = MAX_MESSAGE_BYTES + MAX_BESIDE_BYTES
 
@@ -40,6 +43,14 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_connection_age_ms", 10 * 60 * 1000),  # lets round_robin see new replicas; calls under way go on
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 5 * 60 * 1000),  # our own clients connect again by themselves
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_S * 1000),
+    ("grpc.keepalive_time_ms", 60_000),  # with the next: a caller that has gone without a word is noticed after 80 s
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
+    ("grpc.max_concurrent_streams", MAX_STREAMS),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),  # else what is between the two is refused by chance
 )
 CLIENT_OPTIONS: tuple[tuple[str, int | str], ...] = (
     *_LIMITS,

@@ -50,7 +50,8 @@ def defined(body: list[ast.stmt]) -> dict[str, ast.stmt]:
     found: dict[str, ast.stmt] = {}
     for node in body:
         targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
-        found |= {target.id: node for target in targets if isinstance(target, ast.Name)}
+        names = [name for target in targets for name in (target.elts if isinstance(target, ast.Tuple) else [target])]
+        found |= {name.id: node for name in names if isinstance(name, ast.Name)}
         if isinstance(node, ast.ImportFrom | ast.Import):
             found |= {alias.asname or alias.name: node for alias in node.names}
         elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
