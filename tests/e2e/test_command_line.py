@@ -70,6 +70,20 @@ def test_methods_are_listed_alike_with_and_without_a_link(
     assert not list(tmp_path.iterdir())  # nothing was started
 
 
+@pytest.mark.parametrize("how", [("--rate", "20,40", "--arrivals", "constant"), ("--concurrency", "2")])
+def test_a_link_is_put_under_load(up: Path, photos: Path, tmp_path: Path, how: tuple[str, ...]) -> None:
+    image = str(photos / "photo0.png")
+    result = cli("load", image, *how, "--seconds", "0.2", "--out", str(tmp_path / "load"), "--json", state=up)
+    told = json.loads(result.stdout)
+    assert "208x176 px" in told["title"]
+    assert all(point["done"] + point["shed"] >= 1 and point["failed"] == 0 for point in told["points"])
+    if "--rate" in how:
+        assert [point["sent"] + point["shed"] for point in told["points"]] == [4, 8]
+    assert sorted(path.name for path in (tmp_path / "load").iterdir()) == [
+        "load.csv", "saturation.pdf", "saturation.png",
+    ]  # fmt: skip
+
+
 def test_addresses_that_were_mixed_up_are_told_at_once(up: Path) -> None:
     given = addresses(up, ["channel", "encoder", "decoder"])
     result = cli("status", *given, state=up, check=False)
@@ -221,12 +235,13 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("command", ["send", "bench", "sweep"])
+@pytest.mark.parametrize("command", ["send", "bench", "load", "sweep"])
 def test_how_long_services_are_waited_for_can_be_said(photos: Path, tmp_path: Path, command: str) -> None:
     with socket.socket() as nobody:  # bound, and nothing listens there
         nobody.bind(("127.0.0.1", 0))
         given = [text for hop in HOPS for text in (f"--{hop}", f"127.0.0.1:{nobody.getsockname()[1]}")]
-        what = ["--dataset", str(photos), "--out", str(tmp_path / "out")] if command == "sweep" else []
+        asked = {"sweep": ["--dataset", str(photos), "--out", str(tmp_path / "out")], "load": ["--rate", "1"]}
+        what = asked.get(command, [])
         image = [] if command == "sweep" else [str(photos / "photo0.png")]
         result = cli(command, *image, *what, *given, "--wait-s", "1", state=tmp_path / "state", check=False)
     assert result.returncode == 1

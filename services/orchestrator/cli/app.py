@@ -1,4 +1,4 @@
-"""`jscc-link`: the link from the command line."""
+"""`jscc-link`: the link from the command line. Long, since every command lists its options here and little else."""
 
 import shlex
 import signal
@@ -190,6 +190,54 @@ def bench(
     else:
         show(steady.title(measured, (height_px, width_px)))
         console.print(steady.table(measured))
+
+
+@app.command()
+def load(
+    image: Annotated[Path | None, typer.Argument(help="the image to send; a sample when left out")] = None,
+    concurrency: Annotated[
+        str, typer.Option(help="callers at once that wait for their images, points separated by commas: 1,2,4,8")
+    ] = "",
+    rate: Annotated[
+        str, typer.Option(help="images due a second whether the link keeps up or not, points separated by commas")
+    ] = "",
+    arrivals: Annotated[str, typer.Option(help="with --rate: poisson or constant")] = "poisson",
+    seconds: Annotated[float, typer.Option(help="how long each point lasts")] = 10.0,
+    snr_db: Annotated[float, typer.Option("--snr-db", help="channel SNR in dB, -30..60")] = 10.0,
+    method: Annotated[str, typer.Option("--method", help="name of the method; the link's default when left out")] = "",
+    seed: Annotated[str, typer.Option(help="of arrivals and noise, 0..2^63 - 1")] = "0",
+    out: Annotated[Path | None, typer.Option(help="folder for load.csv and the saturation curve")] = None,
+    wait_s: WaitSeconds = None,
+    as_json: AsJson = False,
+    encoder: EncoderAddress = None,
+    channel: ChannelAddress = None,
+    decoder: DecoderAddress = None,
+) -> None:
+    """Put the link under load; print throughput, and latency from when an image was due."""
+    addresses = _addresses(encoder, channel, decoder)
+    _checked(arguments.wait_s, wait_s)
+    from services.orchestrator.cli import loading, transmit
+    from services.orchestrator.link.job import Job
+
+    root_seed = _checked(arguments.seed, seed)
+    callers, rates = (
+        _checked(arguments.numbers, name, text) if text else ()
+        for name, text in (("concurrency", concurrency), ("rate", rate))
+    )
+    plan = _checked(loading.LoadPlan, callers, rates, arrivals, seconds, root_seed)
+    _checked(arguments.snr_db, snr_db)
+    _checked(check_names, [method] if method else [], addresses)
+    path = image or _sample()
+    job = _checked(lambda name: Job(name, method, snr_db, snr_db, root_seed=root_seed), transmit.image_id_of(path))
+    what = _checked(loading.title, job, path, plan)
+    points = _run(loading.measure(addresses, (path, job), plan, wait_s))
+    if out is not None and points:
+        _checked(loading.keep, out, points, what)
+    if as_json:
+        show_json(loading.document(points, what))
+    else:
+        show(what)
+        console.print(loading.table(points))
 
 
 @app.command()

@@ -75,10 +75,11 @@ class Measured:
         Of p95 that is below 20, of p99 below 100.
         """
         parts = [row.parts_ns() | {"total": row.total_ns} for row in self.counted]
-        return {name: _percentiles_ms([part[name] for part in parts]) for name in parts[0]}
+        return {name: percentiles_ms([part[name] for part in parts]) for name in parts[0]}
 
 
-def _percentiles_ms(values_ns: Sequence[int]) -> dict[str, float | None]:
+def percentiles_ms(values_ns: Sequence[int]) -> dict[str, float | None]:
+    """Return percentiles in milliseconds by name, None where samples are too few for one to be above."""
     return {
         f"p{it}": float(np.percentile(values_ns, it)) / NS_PER_MS if len(values_ns) * (100 - it) >= 100 else None
         for it in PERCENTILES
