@@ -131,15 +131,15 @@ def _cliff(points: dict[float, float]) -> Cliff | None:
 
 def _annotate(axes: Axes, cliff: Cliff) -> None:
     """Point at the cliff from the right, below the curves, where nothing is drawn."""
-    _, right_db = axes.get_xlim()
     drop_db = cliff.upper_db - cliff.lower_db
     level_db = cliff.lower_db + 0.3 * drop_db
-    text = f"the cliff: {drop_db:.0f} dB lost\nfrom {cliff.brink_db:g} to {cliff.foot_db:g} dB SNR"
+    text = f"the cliff:\n{drop_db:.0f} dB lost from\n{cliff.brink_db:g} to {cliff.foot_db:g} dB SNR"
     axes.annotate(
         text,
         xy=((cliff.brink_db + cliff.foot_db) / 2, level_db),
-        xytext=(cliff.brink_db + 0.52 * (right_db - cliff.brink_db), level_db),
-        ha="center",
+        xytext=(16, 0),
+        textcoords="offset points",
+        ha="left",
         va="center",
         arrowprops={"arrowstyle": "->", "linewidth": 0.7, "shrinkB": 1.0},
     )

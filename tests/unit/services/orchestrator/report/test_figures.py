@@ -333,7 +333,7 @@ def test_the_cliff_compares_links_of_one_rate_over_the_same_images(made: Results
     shown = {" ".join(text.split()) for text in texts(figure)}
     assert "Digital, real code (MCS 11)" in shown
     assert "Model-based (12 ch.)" not in shown, "its rate is another"
-    assert any(text.startswith("the cliff: 20 dB lost\nfrom 10 to 9.5 dB") for text in texts(figure))
+    assert any(text.startswith("the cliff:\n20 dB lost from\n10 to 9.5 dB") for text in texts(figure))
     without = replace(made, rows=[row for row in made.rows if "mcs" not in row.options])
     assert any("3 images" in text for text in texts(cliff.draw(without)))
 
